@@ -1,0 +1,141 @@
+"""What can be said of a place: code, severity, message, remedy, and the bucket it ends in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(str, Enum):
+    ERROR = "error"
+    """The file could not be treated, or breaks once the old module is gone and nobody acts."""
+    WARNING = "warning"
+    """Left for a person."""
+    INFO = "info"
+    """Rewritten, or left because that is right."""
+
+
+class Bucket(str, Enum):
+    """Where a mention of an old name ends.  Every mention ends in exactly one."""
+
+    CHANGED = "changed"
+    ALREADY_NEW = "already new"
+    """The sibling branch imports the name from its new home: this one is the old branch."""
+    GUARDED = "guarded"
+    """Runs only with another release of the library, or asks which one is there."""
+    FOR_A_PERSON = "for a person"
+    PROSE = "comment or docstring"
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One place in one file.
+
+    line, column: 1-based; column counts characters.  (0, 0): the file as a whole.
+    code: a row of `triton_kernels.moves`, or one of `PROBLEMS`.
+    bucket: where the mention of an old name ended; None where the finding is about the file.
+    """
+
+    line: int
+    column: int
+    code: str
+    severity: Severity
+    message: str
+    remedy: str
+    bucket: Bucket | None = None
+
+    @property
+    def rewritten(self) -> bool:
+        return self.bucket is Bucket.CHANGED
+
+    @property
+    def left_for_a_person(self) -> bool:
+        return self.severity is not Severity.INFO
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A thing that the tool says of a file or a place that is no row of the table.
+
+    code: `TKM9` and two digits.  title: a few words.  why: what it means.  remedy: what to do.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    why: str
+    remedy: str
+
+    def finding(self, message: str, line: int = 0, column: int = 0) -> Finding:
+        bucket = None
+        return Finding(line, column, self.code, self.severity, message, self.remedy, bucket)
+
+
+UNPARSABLE = Problem(
+    "TKM900",
+    Severity.ERROR,
+    "file does not parse",
+    "The file mentions the library but is not Python that can be read, so nothing in it was "
+    "looked at.",
+    "Mend the file (merge conflict markers are a common cause) and run again.",
+)
+NEWER_SYNTAX = Problem(
+    "TKM901",
+    Severity.ERROR,
+    "syntax newer than the Python that runs the tool",
+    "The file is valid Python of a later version than the one that runs the tool.",
+    "Run the tool with the newest Python that the file is written for.",
+)
+UNDECODABLE = Problem(
+    "TKM902",
+    Severity.ERROR,
+    "file cannot be decoded",
+    "The bytes do not fit the encoding that the file declares, or hold a NUL.",
+    "Mend the encoding cookie or the bytes and run again.",
+)
+UNREADABLE = Problem(
+    "TKM903",
+    Severity.ERROR,
+    "file cannot be read",
+    "The operating system refused to read the file.",
+    "Mend the permissions and run again.",
+)
+UNWRITABLE = Problem(
+    "TKM904",
+    Severity.ERROR,
+    "file cannot be written",
+    "The operating system refused to write the new text; the file keeps its old bytes.",
+    "Mend the cause that the message names and run again.",
+)
+UNCOMMITTED = Problem(
+    "TKM905",
+    Severity.ERROR,
+    "file has uncommitted changes",
+    "A rewrite would mix with changes that are not in git yet, so the file was left as it is.",
+    "Commit or stash the changes, or pass --allow-dirty.",
+)
+UNVERIFIED = Problem(
+    "TKM906",
+    Severity.ERROR,
+    "rewrite did not pass its checks",
+    "The rewritten text failed one of the tool's own checks; the file keeps its old bytes.",
+    "Rewrite this file by hand, and please report it: this is a defect of the tool.",
+)
+CHANGED_MEANWHILE = Problem(
+    "TKM907",
+    Severity.ERROR,
+    "file changed during the run",
+    "The file was written by somebody else between reading and writing; their bytes stay.",
+    "Run again.",
+)
+
+PROBLEMS: tuple[Problem, ...] = (
+    UNPARSABLE,
+    NEWER_SYNTAX,
+    UNDECODABLE,
+    UNREADABLE,
+    UNWRITABLE,
+    UNCOMMITTED,
+    UNVERIFIED,
+    CHANGED_MEANWHILE,
+)
