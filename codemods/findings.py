@@ -128,6 +128,13 @@ CHANGED_MEANWHILE = Problem(
     "The file was written by somebody else between reading and writing; their bytes stay.",
     "Run again.",
 )
+CRASHED = Problem(
+    "TKM908",
+    Severity.ERROR,
+    "tool failed on the file",
+    "The tool has a defect that this file brings out; the file keeps its old bytes.",
+    "Rewrite this file by hand, and please report it: this is a defect of the tool.",
+)
 
 PROBLEMS: tuple[Problem, ...] = (
     UNPARSABLE,
@@ -138,4 +145,5 @@ PROBLEMS: tuple[Problem, ...] = (
     UNCOMMITTED,
     UNVERIFIED,
     CHANGED_MEANWHILE,
+    CRASHED,
 )

@@ -1,0 +1,133 @@
+"""The text of one file: bytes to text and back, and positions of the parser to offsets in it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from bisect import bisect_right
+from codecs import BOM_UTF8
+from dataclasses import dataclass, field
+
+from codemods import findings
+from codemods.findings import Finding
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+class UnusableFile(Exception):
+    """The file cannot be treated; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+@dataclass(frozen=True)
+class Document:
+    """A decoded file.
+
+    text: every character of the file, line endings as they stand, without a byte order mark.
+    encoding: what `tokenize.detect_encoding` made of cookie and mark.
+    """
+
+    text: str
+    encoding: str
+    has_bom: bool
+    _line_starts: list[int] = field(repr=False)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Document:
+        """Decode as Python itself would.  Raises UnusableFile."""
+        if b"\0" in data:
+            line = data.count(b"\n", 0, data.index(b"\0")) + 1
+            raise UnusableFile(findings.UNDECODABLE.finding("the file holds a NUL byte", line, 1))
+        try:
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+            has_bom = data.startswith(BOM_UTF8)
+            body = data[len(BOM_UTF8) :] if has_bom else data
+            text = body.decode(encoding)
+            lossless = text.encode(encoding if not has_bom else "utf-8") == body
+        except (SyntaxError, UnicodeError, LookupError) as error:
+            raise UnusableFile(
+                findings.UNDECODABLE.finding(f"the file cannot be decoded: {error}")
+            ) from None
+        if not lossless:
+            raise UnusableFile(
+                findings.UNDECODABLE.finding(f"encoding {encoding} does not give back its bytes")
+            )
+        starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+        return cls(text, "utf-8" if has_bom else encoding, has_bom, starts)
+
+    def encode(self, text: str) -> bytes:
+        """`text` as bytes of this file's encoding, with its byte order mark."""
+        return (BOM_UTF8 if self.has_bom else b"") + text.encode(self.encoding)
+
+    def parse(self) -> ast.Module:
+        """The syntax tree.  Raises UnusableFile."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # invalid escapes are not our business
+                return ast.parse(self.text)
+        except SyntaxError as error:
+            raise UnusableFile(self._refusal(error)) from None
+        except (RecursionError, MemoryError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            raise UnusableFile(
+                findings.UNPARSABLE.finding(f"the file cannot be parsed: {reason}")
+            ) from None
+
+    def _refusal(self, error: SyntaxError) -> Finding:
+        """Tell broken code from code that only a later Python understands."""
+        line, column = error.lineno or 0, error.offset or 0
+        import libcst
+
+        try:
+            libcst.parse_module(self.text)
+        except Exception:  # whatever it raises, LibCST does not understand the file either
+            return findings.UNPARSABLE.finding(
+                f"the file does not parse: {error.msg}", line, column
+            )
+        return findings.NEWER_SYNTAX.finding(
+            f"this Python does not parse the file, a later one does: {error.msg}", line, column
+        )
+
+    def offset(self, line: int, utf8_column: int) -> int:
+        """Index into `text` of a position as the parser gives it (1-based line, UTF-8 bytes)."""
+        start = self._line_starts[line - 1]
+        head = self.text[start : start + utf8_column]
+        if head.isascii():
+            return start + utf8_column
+        line_text = self.text[start : start + utf8_column].encode()[:utf8_column]
+        return start + len(line_text.decode())
+
+    def span(self, node: ast.expr | ast.stmt | ast.alias | ast.arg) -> tuple[int, int]:
+        """Start and end of a node as indices into `text`."""
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        return (
+            self.offset(node.lineno, node.col_offset),
+            self.offset(node.end_lineno, node.end_col_offset),
+        )
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """1-based line and column, in characters, of an index into `text`."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line_start(self, offset: int) -> int:
+        return self._line_starts[bisect_right(self._line_starts, offset) - 1]
+
+    def line_end(self, offset: int) -> int:
+        """Index of the line ending (or of the end of the text) of the line that holds `offset`."""
+        match = _NEWLINE.search(self.text, offset)
+        return match.start() if match else len(self.text)
+
+    def newline_at(self, offset: int) -> str:
+        """The line ending in use around `offset`: that line's own, else the one before it."""
+        match = _NEWLINE.search(self.text, offset)
+        if match is None:
+            before = list(_NEWLINE.finditer(self.text, 0, offset))
+            match = before[-1] if before else None
+        return match.group() if match else "\n"

@@ -1,0 +1,43 @@
+"""Edits of spans of a text, which may lie inside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace `text[start:end]` by `replace(text[start:end])`.
+
+    Edits inside the span are made first, so `replace` sees their result.
+    """
+
+    start: int
+    end: int
+    replace: Callable[[str], str]
+
+
+def put(start: int, end: int, text: str) -> Edit:
+    """Replace a span by a fixed text."""
+    return Edit(start, end, lambda _: text)
+
+
+def apply_edits(text: str, edits: Iterable[Edit]) -> str:
+    """Make all edits.  Raises ValueError where two of them overlap without one holding the other."""
+    ordered = sorted(edits, key=lambda edit: (edit.start, -edit.end))
+    position = 0
+
+    def within(start: int, end: int) -> str:
+        nonlocal position
+        pieces, at = [], start
+        while position < len(ordered) and ordered[position].start < end:
+            edit = ordered[position]
+            if edit.end > end:
+                raise ValueError(f"edits overlap at {edit.start}")
+            position += 1
+            pieces += [text[at : edit.start], edit.replace(within(edit.start, edit.end))]
+            at = edit.end
+        return "".join([*pieces, text[at:end]])
+
+    return within(0, len(text))

@@ -1,0 +1,1 @@
+"""What is done to the uses of an old name: one concern a file."""
