@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
+import subprocess
+import sys
 import tokenize
 import warnings
 from bisect import bisect_right
@@ -15,6 +18,10 @@ from codemods import findings
 from codemods.findings import Finding
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+_CONFLICT = re.compile(r"^<{7}(?: |$)", re.M)
+_ASK_LIBCST = (
+    "import sys; sys.path[:] = sys.argv[1:]; import libcst; libcst.parse_module(sys.stdin.read())"
+)
 
 
 class UnusableFile(Exception):
@@ -82,11 +89,11 @@ class Document:
     def _refusal(self, error: SyntaxError) -> Finding:
         """Tell broken code from code that only a later Python understands."""
         line, column = error.lineno or 0, error.offset or 0
-        import libcst
-
-        try:
-            libcst.parse_module(self.text)
-        except Exception:  # whatever it raises, LibCST does not understand the file either
+        conflict = _CONFLICT.search(self.text)
+        if conflict is not None:
+            line, column = self.position(conflict.start())
+            return findings.UNPARSABLE.finding("the file holds a merge conflict", line, column)
+        if not _is_later_python(self.text):
             return findings.UNPARSABLE.finding(
                 f"the file does not parse: {error.msg}", line, column
             )
@@ -131,3 +138,19 @@ class Document:
             before = list(_NEWLINE.finditer(self.text, 0, offset))
             match = before[-1] if before else None
         return match.group() if match else "\n"
+
+
+def _is_later_python(text: str) -> bool:
+    """Whether LibCST, which knows later grammars than the running Python, parses the text.
+
+    It is asked in a process of its own: its native parser overruns the stack on deep nesting.
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", _ASK_LIBCST, *sys.path],
+        input=text.encode("utf-8", "surrogatepass"),
+        env={**os.environ, "PYTHONUTF8": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return answer.returncode == 0

@@ -24,7 +24,7 @@ def put(start: int, end: int, text: str) -> Edit:
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
-    """Make all edits.  Raises ValueError where two of them overlap without one holding the other."""
+    """Make all edits.  Raises ValueError where two overlap and neither holds the other."""
     ordered = sorted(edits, key=lambda edit: (edit.start, -edit.end))
     position = 0
 

@@ -114,8 +114,7 @@ class References:
         imported = self.by_binding[binding]
         statements = [known.statement for known in imported]
         return len({known.target for known in imported}) == 1 and all(
-            node in statements or self.is_placeholder(node)
-            for node in scope.bindings.get(name, ())
+            node in statements or self.is_placeholder(node) for node in scope.bindings.get(name, ())
         )
 
     def _find_imports(self, tree: ast.Module) -> Iterator[ImportedName]:

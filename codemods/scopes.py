@@ -91,7 +91,7 @@ class Scopes:
         scope.bindings.setdefault(name, []).append(node)
 
     def _enter(self, node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
-        """Record what `node` itself binds or reads; give its children and their scopes, in order."""
+        """Record what `node` binds or reads; give its children and their scopes, in order."""
         if isinstance(node, ast.Name):
             self.scope_of[node] = scope
             if isinstance(node.ctx, ast.Load):

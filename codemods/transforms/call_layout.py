@@ -57,9 +57,7 @@ def _without(
     if keeps_comma:
         previous = previous.with_changes(comma=cst.Comma(whitespace_after=kept))
     else:
-        previous = previous.with_changes(
-            comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=kept
-        )
+        previous = previous.with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=kept)
     rest[position - 1] = previous
     return rest, opening
 

@@ -85,9 +85,7 @@ class ImportLayout:
         own = self.header or self.closing or self.trailing
         return bool(own) or any(item.has_comment for item in self.items)
 
-    def part(
-        self, module: str, items: Sequence[Item], *, first: bool, last: bool
-    ) -> ImportLayout:
+    def part(self, module: str, items: Sequence[Item], *, first: bool, last: bool) -> ImportLayout:
         """The statement that imports some of the names from a new home, in the same style.
 
         The comments of the statement itself stay with the first part, those at the end of its
@@ -120,7 +118,9 @@ class ImportLayout:
 
     def wrapped(self, indent: str) -> ImportLayout:
         """The statement with one name a line in parentheses, where it got too long for its line."""
-        is_flat = not self.parenthesised and self.head.startswith("from") and "\n" not in self.between
+        is_flat = (
+            not self.parenthesised and self.head.startswith("from") and "\n" not in self.between
+        )
         if not is_flat or self.trailing or len(indent) + len(self.render(indent)) <= _FITS:
             return self
         deeper = indent + ("\t" if "\t" in indent else "    ")

@@ -169,9 +169,7 @@ def _from_parts(
     ]
 
 
-def _host(
-    migration: Migration, suite: _Suite, statement: Statement, module: str
-) -> _Output | None:
+def _host(migration: Migration, suite: _Suite, statement: Statement, module: str) -> _Output | None:
     """The import of `module` in the same block that can take more names."""
     at = suite.statements.index(statement) if statement in suite.statements else -1
     for position, other in enumerate(suite.statements):

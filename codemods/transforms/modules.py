@@ -65,7 +65,8 @@ def _migrate_alias(migration: Migration, imports: list[ImportedName], uses: list
     move = migration.module_row(imports[0].target)
     if move is None:
         return
-    stay = next(filter(None, (why_import_stays(migration, each) for each in imports)), None)
+    stays = [why_import_stays(migration, each) for each in imports]
+    stay = next((each for each in stays if each is not None), None)
     if stay is not None:
         for imported in imports:
             say_stay(migration, imported.alias, move, stay)
@@ -114,12 +115,10 @@ def _name_homes(
     return named
 
 
-def _migrate_package(
-    migration: Migration, imports: list[ImportedName], uses: list[Use]
-) -> None:
+def _migrate_package(migration: Migration, imports: list[ImportedName], uses: list[Use]) -> None:
     """`import triton_kernels` and `import triton_kernels.routing`, with chains from the package."""
     chains = _sort_chains(migration, uses)
-    for use, node, path in chains.moved:
+    for _, node, path in chains.moved:
         home, _, name = path.rpartition(".")
         old_module = node.value
         assert isinstance(old_module, ast.Attribute)
@@ -250,9 +249,7 @@ def _why_chain_stays(migration: Migration, use: Use, move: Move) -> str:
     return ""
 
 
-def _new_path(
-    migration: Migration, use: Use, node: ast.Attribute, move: Move
-) -> str | None:
+def _new_path(migration: Migration, use: Use, node: ast.Attribute, move: Move) -> str | None:
     """Where the old name is found now; edits the call where its arguments change."""
     if move.call is None:
         return move.new
@@ -270,5 +267,3 @@ def _new_path(
 
 def _leaf(path: str) -> str:
     return path.rpartition(".")[2]
-
-

@@ -103,9 +103,7 @@ def _destination(
         if reason or is_value or exported or not resolved or not uses:
             return _import_as(move.fallback, local)
         new = move.new.rpartition(".")[2]
-        renames = local == move.old.rpartition(".")[2] and new not in _other_names(
-            migration, move
-        )
+        renames = local == move.old.rpartition(".")[2] and new not in _other_names(migration, move)
         edit_calls(migration, move, plans)
         if not renames:
             return _import_as(move.new, local)
@@ -146,9 +144,11 @@ def plan_uses(
     if handed_on or not resolved:
         known = {id(_call_of(migration, use)) for use in migration.references.uses}
         for node in migration.scopes.parents:
-            if isinstance(node, ast.Call) and id(node) not in known and change.drop[0] in {
-                keyword.arg for keyword in node.keywords
-            }:
+            if (
+                isinstance(node, ast.Call)
+                and id(node) not in known
+                and change.drop[0] in {keyword.arg for keyword in node.keywords}
+            ):
                 return {}, (
                     f"it is handed on as a value, and the call in line {node.lineno} passes "
                     f"{change.drop[0]}"
@@ -201,9 +201,7 @@ def _import_as(path: str, local: str) -> NewImport:
 def _other_names(migration: Migration, move: Move) -> set[str]:
     """Names that the file uses for something else than the new function."""
     references = migration.references
-    same = {
-        imported.local for imported in references.imports if imported.target == move.new
-    }
+    same = {imported.local for imported in references.imports if imported.target == move.new}
     return set(references.bound_names()) - same
 
 
@@ -231,7 +229,9 @@ def _migrate_star(migration: Migration, stars: list[ImportedName]) -> None:
             if use.binding[1] == use.path.rpartition(".")[2] and use.root.id == use.binding[1]:
                 used.setdefault(use.binding[1], []).append(use)
     names = set(used) | {
-        name for name in migration.references.exported if f"{star.loads}.{name}" in moves.BY_OLD_NAME
+        name
+        for name in migration.references.exported
+        if f"{star.loads}.{name}" in moves.BY_OLD_NAME
     }
     certain = all(use.certain for uses in used.values() for use in uses)
     if len(stars) > 1 or not names or not certain or star.loads != moves.OLD_MODULE:
@@ -280,9 +280,7 @@ def why_import_stays(migration: Migration, imported: ImportedName) -> Stay | Gua
     return None
 
 
-def say_stay(
-    migration: Migration, node: ast.AST, move: Move, stay: Stay | Guard
-) -> None:
+def say_stay(migration: Migration, node: ast.AST, move: Move, stay: Stay | Guard) -> None:
     """Report an import that stays."""
     if isinstance(stay, Guard):
         migration.guarded(node, move, stay)

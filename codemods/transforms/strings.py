@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 
 from codemods.migration import Migration
+from codemods.references import LIBRARY
 from triton_kernels import moves
 
 OLD_PATH = re.compile(
@@ -24,13 +25,14 @@ def report_text(migration: Migration) -> None:
     if not matches:
         return
     handled = sorted({*migration.spans, *_statements(migration)})
-    strings = _strings(migration)
+    strings = _Strings(migration)
+    names = _names(migration)
     for match in matches:
         move = moves_row(match.group())
         if move is None or move.code not in migration.codes:
             continue
         literal = strings.around(match.start())
-        if literal is None and _covered(handled, match.start()):
+        if literal is None and (match.start() in names or _covered(handled, match.start())):
             continue
         if literal is not None and literal.value == match.group():
             migration.left(
@@ -56,11 +58,20 @@ def _statements(migration: Migration) -> list[tuple[int, int]]:
     return [document.span(imported.statement) for imported in migration.references.imports]
 
 
+def _names(migration: Migration) -> set[int]:
+    """Where names stand: what they mean was decided by scope, and may be nothing of ours."""
+    return {
+        migration.document.span(node)[0]
+        for node in migration.scopes.scope_of
+        if isinstance(node, ast.Name) and node.id == LIBRARY
+    }
+
+
 def _covered(spans: list[tuple[int, int]], offset: int) -> bool:
     return any(start <= offset < end for start, end in spans)
 
 
-class _strings:
+class _Strings:
     """The string literals of a file, by offset."""
 
     def __init__(self, migration: Migration) -> None:
