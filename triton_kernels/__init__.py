@@ -13,6 +13,7 @@ __version__ = "1.0.0"
 
 _MODULES = frozenset(
     {
+        "compaction",
         "compat",
         "deprecation",
         "dispatch",

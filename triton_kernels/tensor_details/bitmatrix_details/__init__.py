@@ -1,0 +1,1 @@
+"""The parts of which `triton_kernels.tensor_details.bitmatrix` is made."""

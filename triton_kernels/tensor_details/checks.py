@@ -1,0 +1,31 @@
+"""How an error is worded: which argument, what was expected, what came.
+
+The functions make the exception and do not raise it, so that the message costs nothing until it
+is needed: `if k < 1: raise wrong_value("k", "at least 1", k)`.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["describe", "wrong_type", "wrong_value"]
+
+
+def wrong_value(argument: str, expected: str, got: object) -> ValueError:
+    """The argument is of a right type, but not this value."""
+    return ValueError(f"{argument}: expected {expected}, got {describe(got)}")
+
+
+def wrong_type(argument: str, expected: str, got: object) -> TypeError:
+    """The argument, or its dtype, is of the wrong type."""
+    return TypeError(f"{argument}: expected {expected}, got {describe(got)}")
+
+
+def describe(value: object) -> str:
+    """A value in few words.  A tensor is named by dtype, shape and device: printing would sync."""
+    if isinstance(value, torch.Tensor):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"a {dtype} tensor of shape {list(value.shape)} on {value.device}"
+    if value is None or isinstance(value, (int, float, str, list, tuple, torch.dtype)):
+        return repr(value)
+    return f"a {type(value).__name__}"

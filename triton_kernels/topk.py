@@ -1,0 +1,273 @@
+"""The k largest entries of each row, as a sparse matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triton_kernels.compat import require_kernels_extra
+
+require_kernels_extra(__name__)
+
+import torch
+
+from triton_kernels import dispatch
+from triton_kernels.tensor import BIT, Bitmatrix, SparseMatrix, Tensor
+from triton_kernels.tensor_details.bitmatrix_details.words import pack_columns
+from triton_kernels.tensor_details.checks import wrong_type, wrong_value
+from triton_kernels.tensor_details.padding import RowCount, check_n_rows, rows_taking_part
+
+__all__ = ["TopK", "topk", "topk_backward", "topk_forward", "topk_torch"]
+
+_MAX_K = 256
+
+# Columns are int16 numbers.
+_MAX_COLUMNS = 32767
+
+
+def topk(
+    x: torch.Tensor | Tensor,
+    k: int,
+    apply_softmax: bool = True,
+    dim: int = 1,
+    y_indx: torch.Tensor | None = None,
+    n_rows: RowCount | None = None,
+) -> SparseMatrix:
+    """Select the k largest entries of each row.
+
+    x: float32, float16 or bfloat16 [n_rows_max, E], E < 32768, of any strides.  A `Tensor` brings
+        its own number of rows, `shape[0]`, and `n_rows` is ignored.
+    k: 1 to min(E, 256), any number.
+    apply_softmax: replace the selected values by their softmax over the k of them, computed in
+        float32; otherwise they are returned as they are.
+    dim: 1.
+    y_indx: int16, int32 or int64 [n_rows_max, k] of any strides; the columns to take instead of
+        searching.  Order and dtype are kept.  -1 (or any number that is no column) marks an
+        unused slot, anywhere in a row; a repeated column counts as the slots it has.
+    n_rows: int or 1-element integer tensor; only the first n_rows rows are read.
+
+    Returns a `SparseMatrix`:
+    - `indx` [n_rows_max, k]: the columns, int16 and ascending in each row; a given `y_indx` itself,
+      or a copy with -1 in the rows from `n_rows` on where `n_rows` is given;
+    - `vals` [n_rows_max, k], dtype of `x`: the values, 0 in unused slots (also in a softmax, whose
+      other values add up to 1);
+    - `mask`: shape [n_rows, E], a bit for each selected entry.
+    Rows from `n_rows` on have `indx` -1, `vals` 0 and no bit.
+
+    Order: NaN ranks above +inf; +0 and -0 are equal; of equal entries the lower column wins.
+    `vals` is differentiable with respect to `x`; entries that were not selected, and rows from
+    `n_rows` on, get gradient 0.
+    Raises ValueError or TypeError that names the argument where one is another than said here.
+
+    >>> chosen = topk(torch.tensor([[1.0, 3.0, 2.0, 3.0]]), k=3, apply_softmax=False)
+    >>> chosen.indx.tolist(), chosen.vals.tolist()
+    ([[1, 2, 3]], [[3.0, 2.0, 3.0]])
+    """
+    x, n_rows = _as_padded(x, n_rows)
+    vals, indx, mask = TopK.apply(x, k, apply_softmax, dim, y_indx, n_rows)  # type: ignore[no-untyped-call]
+    if y_indx is not None and n_rows is None:
+        indx = y_indx  # what autograd hands back is an alias
+    return SparseMatrix(indx=indx, vals=vals, mask=mask)
+
+
+def topk_torch(
+    x: torch.Tensor | Tensor,
+    k: int,
+    apply_softmax: bool = True,
+    dim: int = 1,
+    y_indx: torch.Tensor | None = None,
+    n_rows: RowCount | None = None,
+) -> SparseMatrix:
+    """`topk` in plain torch, on any device; gradients are torch's own."""
+    x, n_rows = _as_padded(x, n_rows)
+    _check(x, k, dim, y_indx, n_rows)
+    vals, indx, mask = _select(x, k, apply_softmax, y_indx, n_rows)
+    return SparseMatrix(indx=indx, vals=vals, mask=mask)
+
+
+def topk_forward(
+    x: torch.Tensor | Tensor,
+    k: int,
+    apply_softmax: bool = True,
+    dim: int = 1,
+    y_indx: torch.Tensor | None = None,
+    n_rows: RowCount | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
+    """`topk` without autograd and without the record: (vals, indx, mask)."""
+    x, n_rows = _as_padded(x, n_rows)
+    _check(x, k, dim, y_indx, n_rows)
+    run = dispatch.choose(x.device, reference=_select)
+    return run(x, k, apply_softmax, y_indx, n_rows)
+
+
+def topk_backward(
+    x: torch.Tensor,
+    y_indx: torch.Tensor,
+    dy_vals: torch.Tensor,
+    k: int,
+    n_rows: RowCount | None,
+    apply_softmax: bool,
+) -> torch.Tensor:
+    """Gradient of `vals` with respect to `x`, in its shape and dtype.
+
+    y_indx: [n_rows_max, k], the columns that were selected; -1 marks an unused slot.
+    dy_vals: [n_rows_max, k], gradient of the values.
+
+    With softmax y, a selected entry gets `y * (dy - sum(y * dy))`, without it `dy`; a column with
+    several slots gets their sum.  All else is 0, unused slots and rows from `n_rows` on included,
+    whatever `x` and `dy_vals` hold there.
+    """
+    if dy_vals.shape != y_indx.shape or dy_vals.shape[-1] != k:
+        raise wrong_value("dy_vals", f"shape {list(y_indx.shape)} with k = {k}", dy_vals)
+    check_n_rows(n_rows, x.shape[0])
+    run = dispatch.choose(x.device, reference=_select_backward)
+    return run(x, y_indx, dy_vals, n_rows, apply_softmax)
+
+
+class TopK(torch.autograd.Function):
+    """`topk_forward` and `topk_backward` for autograd."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        k: int,
+        apply_softmax: bool,
+        dim: int,
+        y_indx: torch.Tensor | None,
+        n_rows: RowCount | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
+        vals, indx, mask = topk_forward(x, k, apply_softmax, dim, y_indx, n_rows)
+        n_rows_on_device = n_rows if isinstance(n_rows, torch.Tensor) else None
+        ctx.save_for_backward(x, indx, n_rows_on_device)
+        ctx.n_rows = n_rows if n_rows_on_device is None else None
+        ctx.apply_softmax = apply_softmax
+        ctx.k = k
+        ctx.mark_non_differentiable(indx)
+        return vals, indx, mask
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dy_vals: torch.Tensor, *_unused: Any) -> tuple[Any, ...]:
+        x, indx, n_rows = ctx.saved_tensors
+        if n_rows is None:
+            n_rows = ctx.n_rows
+        dx = topk_backward(x, indx, dy_vals, ctx.k, n_rows, ctx.apply_softmax)
+        return dx, None, None, None, None, None
+
+
+def _as_padded(
+    x: torch.Tensor | Tensor, n_rows: RowCount | None
+) -> tuple[torch.Tensor, RowCount | None]:
+    """The torch tensor, and the number of rows that a `Tensor` brings of its own."""
+    if not isinstance(x, Tensor):
+        return x, n_rows
+    rows_at_most, columns = x.shape_max
+    own = x.shape[0]
+    everything = isinstance(own, int) and own == rows_at_most
+    return x.data[:rows_at_most, :columns], None if everything else own
+
+
+def _check(
+    x: torch.Tensor, k: int, dim: int, y_indx: torch.Tensor | None, n_rows: RowCount | None
+) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise wrong_type("x", "a torch.Tensor or a triton_kernels Tensor", x)
+    if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise wrong_type("x", "dtype float32, float16 or bfloat16", x)
+    if x.ndim != 2:
+        raise wrong_value("x", "2 dimensions", x)
+    if x.shape[1] > _MAX_COLUMNS:
+        raise wrong_value("x", f"at most {_MAX_COLUMNS} columns", x)
+    if dim != 1:
+        raise wrong_value("dim", "1", dim)
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise wrong_type("k", "an int", k)
+    limit = min(x.shape[1], _MAX_K)
+    if not 1 <= k <= limit:
+        raise wrong_value("k", f"1 to {limit}, for {x.shape[1]} columns", k)
+    check_n_rows(n_rows, x.shape[0])
+    if y_indx is None:
+        return
+    if not isinstance(y_indx, torch.Tensor) or y_indx.dtype not in (
+        torch.int16,
+        torch.int32,
+        torch.int64,
+    ):
+        raise wrong_type("y_indx", "an int16, int32 or int64 tensor", y_indx)
+    if y_indx.shape != (x.shape[0], k):
+        raise wrong_value("y_indx", f"shape {[x.shape[0], k]}", y_indx)
+    if y_indx.device != x.device:
+        raise wrong_value("y_indx", f"a tensor on {x.device}, where x is", y_indx)
+
+
+def _select(
+    x: torch.Tensor,
+    k: int,
+    apply_softmax: bool,
+    y_indx: torch.Tensor | None,
+    n_rows: RowCount | None,
+) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
+    n_rows_max, n_columns = x.shape
+    if y_indx is None:
+        indx = _largest(x, k).sort(dim=1).values.to(torch.int16)
+    else:
+        indx = y_indx
+    if n_rows is not None:
+        takes_part = rows_taking_part(n_rows, n_rows_max, x.device).unsqueeze(1)
+        indx = torch.where(takes_part, indx, -1)
+    vals = _values(x, indx, apply_softmax).to(x.dtype)
+    mask = Bitmatrix(
+        pack_columns(indx, n_columns),
+        dtype=BIT,
+        shape=[n_rows_max if n_rows is None else n_rows, n_columns],
+        shape_max=[n_rows_max, n_columns],
+    )
+    return vals, indx, mask
+
+
+def _largest(x: torch.Tensor, k: int) -> torch.Tensor:
+    """int64 [n_rows, k]: columns of the k largest entries, largest first.
+
+    The entry's rank and, below it, the column from the right make one integer: no two are equal,
+    so that ties do not depend on how a device sorts.
+    """
+    value = x.detach().float()
+    bits = torch.where(value == 0, 0.0, value).view(torch.int32)  # -0 becomes +0
+    rank = torch.where(bits >= 0, bits, bits ^ 0x7FFFFFFF)
+    rank = torch.where(value.isnan(), 0x7FFFFFFF, rank).long()
+    column = torch.arange(x.shape[1], device=x.device)
+    key = (rank << 15) | (_MAX_COLUMNS - column)
+    return _MAX_COLUMNS - (key.topk(k, dim=1).values & _MAX_COLUMNS)
+
+
+def _used_slots(x: torch.Tensor, indx: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which slots hold a column, and a column for each slot that can be read in any case."""
+    used = (indx >= 0) & (indx < x.shape[1])
+    return used, torch.where(used, indx, 0).long()
+
+
+def _values(x: torch.Tensor, indx: torch.Tensor, apply_softmax: bool) -> torch.Tensor:
+    """[n_rows, k]: the selected values, in float32 if they go through a softmax."""
+    used, column = _used_slots(x, indx)
+    values = x.gather(1, column)
+    if apply_softmax:
+        values = torch.where(used, values.float(), float("-inf")).softmax(1)
+    return torch.where(used, values, 0)
+
+
+def _select_backward(
+    x: torch.Tensor,
+    indx: torch.Tensor,
+    dy_vals: torch.Tensor,
+    n_rows: RowCount | None,
+    apply_softmax: bool,
+) -> torch.Tensor:
+    used, column = _used_slots(x, indx)
+    if n_rows is not None:
+        used &= rows_taking_part(n_rows, x.shape[0], x.device).unsqueeze(1)
+    gradient = torch.where(used, dy_vals.float(), 0)
+    if apply_softmax:
+        y = _values(x, torch.where(used, indx, -1), apply_softmax)
+        gradient = y * (gradient - (y * gradient).sum(1, keepdim=True))
+    dx = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
+    return dx.scatter_add_(1, column, gradient).to(x.dtype)
