@@ -1,0 +1,1 @@
+"""Outcomes of a run in, text out: one format a file."""
