@@ -1,0 +1,1 @@
+"""A mixture-of-experts layer written against the old `triton_kernels.routing`."""
