@@ -1,0 +1,1 @@
+"""Values of the kernels, in Triton's interpreter."""

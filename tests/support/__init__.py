@@ -1,0 +1,1 @@
+"""What the tests of the kernels stand on where there is no GPU."""
