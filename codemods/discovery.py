@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from codemods import worktree
+from codemods.file_kinds import LIBRARY, concerns_us, is_wanted
 from codemods.progress import Progress
-from codemods.source import mentions_library
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-SUFFIXES = (".py", ".pyi")
+MAX_BYTES = 10_000_000
+"""Larger files are searched and not kept: LibCST takes more than a second for each MB."""
+
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
@@ -27,6 +29,10 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 class MissingPath(Exception):
     """An argument names nothing that is there, or no file and no folder."""
+
+
+class TooLarge(OSError):
+    """A file that mentions the library and is larger than MAX_BYTES."""
 
 
 class BadPattern(Exception):
@@ -81,8 +87,9 @@ class Candidate:
 @dataclass
 class Discovery:
     """nested: repositories inside the arguments, not entered.  roots: of the arguments, in order.
-    seen: files found.  searched: files read."""
+    seen: files found.  searched: files read.  needles: what a candidate holds one of."""
 
+    needles: tuple[bytes, ...] = (LIBRARY,)
     candidates: list[Candidate] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
@@ -92,15 +99,22 @@ class Discovery:
 
 
 def discover(
-    arguments: Sequence[str], exclude: Sequence[str], gitignore: bool, progress: Progress
+    arguments: Sequence[str],
+    exclude: Sequence[str],
+    gitignore: bool,
+    progress: Progress,
+    needles: Sequence[bytes] = (LIBRARY,),
 ) -> Discovery:
-    """Find the Python files of the arguments, read each once, keep those that mention the library.
+    """Find the files of the arguments, read each once, keep those that mention the library.
+
+    Taken are Python files, stubs, notebooks, and files in which projects pin dependencies.
 
     Every file comes once, under the first argument that leads to it.
     exclude: gitignore patterns, relative to each folder argument.
+    needles: see `codemods.file_kinds.needles_of`.
     Raises MissingPath and BadPattern before any file is read.
     """
-    found = Discovery()
+    found = Discovery(needles=tuple(needles))
     excluded = _patterns(exclude)
     trees = [_tree(argument, excluded, gitignore, found) for argument in arguments]
     found.roots = [tree.root for tree in trees]
@@ -156,7 +170,7 @@ def _names_from_git(argument: str, root: str, found: Discovery) -> list[str] | N
     if ".gitmodules" in names:
         nested += [f"{name}/" for name in worktree.submodules(root) if name in names]
     found.nested += [Tree(argument, root, ()).shown(name) for name in nested]
-    return [name for name in names if name.endswith(SUFFIXES) and _is_open(root, name, folders)]
+    return [name for name in names if is_wanted(name) and _is_open(root, name, folders)]
 
 
 def _is_open(root: str, name: str, known: dict[str, bool]) -> bool:
@@ -211,7 +225,7 @@ class _Walk:
                 if entry.is_dir(follow_symlinks=False):
                     if not _is_skipped(entry.name) and not self._is_ignored(f"{name}/", rules):
                         pending.append((f"{name}/", rules))
-                elif entry.name.endswith(SUFFIXES) and not self._is_ignored(name, rules):
+                elif is_wanted(name) and not self._is_ignored(name, rules):
                     if entry.is_symlink() or entry.is_file():
                         names.append(name)
         return names
@@ -290,7 +304,7 @@ def _read(trees: Sequence[Tree], found: Discovery, progress: Progress) -> None:
                 continue
             taken.add(location)
             try:
-                data = _bytes_of(location)
+                data = _bytes_of(location, found.needles)
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.EMLINK):
                     links.append((tree, name))
@@ -311,7 +325,7 @@ def _read_link(tree: Tree, name: str, taken: set[str], found: Discovery) -> None
         return
     taken.add(location)
     try:
-        data = _bytes_of(location)
+        data = _bytes_of(location, found.needles)
     except FileNotFoundError:
         return  # a link that leads nowhere, as some editors make for a lock
     except OSError as error:
@@ -326,14 +340,15 @@ def _keep(found: Discovery, tree: Tree, name: str, location: str, data: bytes | 
         return
     found.seen += 1
     found.searched += 1
-    if mentions_library(data):
+    if concerns_us(name, data, found.needles):
         found.candidates.append(Candidate(tree, name, location, data))
 
 
-def _bytes_of(location: str) -> bytes | None:
+def _bytes_of(location: str, needles: Sequence[bytes]) -> bytes | None:
     """The bytes of a regular file, in four system calls; None where it is something else.
 
-    Raises OSError with errno ELOOP (EMLINK on some systems) where it is a link.
+    Raises OSError with errno ELOOP (EMLINK on some systems) where it is a link, TooLarge where it
+    mentions the library and is larger than MAX_BYTES; if it does not mention it, b"" stands for it.
     """
     if not _NO_FOLLOW and os.path.islink(location):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -342,6 +357,8 @@ def _bytes_of(location: str) -> bytes | None:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
             return None
+        if facts.st_size > MAX_BYTES:
+            return _search(handle, facts.st_size, needles)
         data = os.read(handle, facts.st_size + 1)
         if len(data) == facts.st_size:
             return data
@@ -351,3 +368,14 @@ def _bytes_of(location: str) -> bytes | None:
         return b"".join(pieces)
     finally:
         os.close(handle)
+
+
+def _search(handle: int, size: int, needles: Sequence[bytes]) -> bytes:
+    """b"" for a large file that does not mention the library.  Raises TooLarge if it does."""
+    tail = b""
+    while piece := os.read(handle, 1 << 20):
+        if any(needle in tail + piece for needle in needles):
+            limit = f"the limit is {MAX_BYTES // 10**6} MB"
+            raise TooLarge(errno.EFBIG, f"it holds {size / 1e6:,.1f} MB, and {limit}")
+        tail = piece[-100:]  # the name may lie across two pieces
+    return b""

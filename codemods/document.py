@@ -6,13 +6,14 @@ import ast
 import io
 import os
 import re
-import subprocess
 import sys
 import tokenize
 import warnings
 from bisect import bisect_right
 from codecs import BOM_UTF8
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from codemods import findings
 from codemods.findings import Finding
@@ -38,12 +39,33 @@ class Document:
 
     text: every character of the file, line endings as they stand, without a byte order mark.
     encoding: what `tokenize.detect_encoding` made of cookie and mark.
+    parts: where each part of the text begins, if it is put together from the cells of a notebook;
+        statements of two parts are never joined.
     """
 
     text: str
     encoding: str
     has_bom: bool
-    _line_starts: list[int] = field(repr=False)
+    parts: tuple[int, ...] = ()
+
+    @classmethod
+    def of_parts(cls, texts: Sequence[str]) -> Document:
+        """The texts as one, each on lines of its own."""
+        parts: list[int] = []
+        length = 0
+        for text in texts:
+            parts.append(length)
+            length += len(text) + 1
+        whole = "".join(f"{text}\n" for text in texts)
+        return cls(whole, "utf-8", False, tuple(parts))
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in _NEWLINE.finditer(self.text))]
+
+    def part_of(self, offset: int) -> int:
+        """The number of the part that an index into `text` lies in."""
+        return bisect_right(self.parts, offset) - 1
 
     @classmethod
     def decode(cls, data: bytes) -> Document:
@@ -52,7 +74,9 @@ class Document:
             line = data.count(b"\n", 0, data.index(b"\0")) + 1
             raise UnusableFile(findings.UNDECODABLE.finding("the file holds a NUL byte", line, 1))
         try:
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+            # Python finds the cookie after it has made all line endings the same.
+            lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(lines).readline)
             has_bom = data.startswith(BOM_UTF8)
             body = data[len(BOM_UTF8) :] if has_bom else data
             text = body.decode(encoding)
@@ -65,8 +89,7 @@ class Document:
             raise UnusableFile(
                 findings.UNDECODABLE.finding(f"encoding {encoding} does not give back its bytes")
             )
-        starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
-        return cls(text, "utf-8" if has_bom else encoding, has_bom, starts)
+        return cls(text, "utf-8" if has_bom else encoding, has_bom)
 
     def encode(self, text: str) -> bytes:
         """`text` as bytes of this file's encoding, with its byte order mark."""
@@ -118,6 +141,10 @@ class Document:
             self.offset(node.end_lineno, node.end_col_offset),
         )
 
+    def offset_of_line(self, line: int) -> int:
+        """Where a line, counted from 1, begins."""
+        return self._line_starts[line - 1]
+
     def position(self, offset: int) -> tuple[int, int]:
         """1-based line and column, in characters, of an index into `text`."""
         line = bisect_right(self._line_starts, offset)
@@ -145,6 +172,8 @@ def _is_later_python(text: str) -> bool:
 
     It is asked in a process of its own: its native parser overruns the stack on deep nesting.
     """
+    import subprocess  # takes longer than all of this module, and is seldom needed
+
     answer = subprocess.run(
         [sys.executable, "-c", _ASK_LIBCST, *sys.path],
         input=text.encode("utf-8", "surrogatepass"),

@@ -136,6 +136,80 @@ CRASHED = Problem(
     "Rewrite this file by hand, and please report it: this is a defect of the tool.",
 )
 
+NO_NOTEBOOK = Problem(
+    "TKM910",
+    Severity.ERROR,
+    "notebook cannot be read",
+    "The file is named like a Jupyter notebook but is not JSON of that form, so nothing in it was "
+    "looked at.",
+    "Open and save the notebook in Jupyter, or remove it, and run again.",
+)
+PIN = Problem(
+    "TKM911",
+    Severity.WARNING,
+    "pin of the library",
+    "The project pins a release of the library here, and code and pin have to move together.",
+    "Pin the library that the migrated code runs on: this distribution, or upstream's release "
+    "v3.6.0 where the target is that.",
+)
+HUB_COPY = Problem(
+    "TKM912",
+    Severity.INFO,
+    "copy from the kernels hub",
+    "A kernel that `get_kernel` loads is a copy of the library that carries its own modules, the "
+    "old one among them as long as the version that is asked for has it.",
+    "Leave it, and migrate by hand together with the version that get_kernel asks for.",
+)
+ALIASED_PACKAGE = Problem(
+    "TKM913",
+    Severity.WARNING,
+    "another package put in the library's place",
+    "An entry of `sys.modules` makes the library's name mean another copy, whose modules are then "
+    "loaded twice, so that isinstance tests and patches miss.",
+    "Remove the entry once the code runs on an installed library, or migrate the copy, too.",
+)
+
+TOO_LARGE = Problem(
+    "TKM920",
+    Severity.ERROR,
+    "file too large",
+    "The file mentions the library but is larger than what the tool reads, so nothing in it was "
+    "looked at.",
+    "Rewrite this file by hand, or split it and run again.",
+)
+WITHHELD = Problem(
+    "TKM921",
+    Severity.ERROR,
+    "file not written because another could not be",
+    "A run writes all of its files or none, and another file could not be written; this one has "
+    "its old bytes.",
+    "Mend what is said of the other file and run again, or pass --keep-going.",
+)
+STUCK = Problem(
+    "TKM922",
+    Severity.ERROR,
+    "file could not be put back",
+    "The file was written, and when another one failed its old bytes could not be put back.",
+    "Restore the file from version control, mend what is said of the other file and run again.",
+)
+NOT_IMPORTABLE = Problem(
+    "TKM923",
+    Severity.ERROR,
+    "new import does not work here",
+    "With --verify-imports every new import is tried, and this one failed in the environment that "
+    "the tool runs in; the file keeps its old bytes.",
+    "Run the tool in an environment that has the target and its dependencies, or leave out "
+    "--verify-imports.",
+)
+HELPER_TAKEN = Problem(
+    "TKM924",
+    Severity.ERROR,
+    "helper module is taken",
+    "The file needs the helper module of the target, but another module of that name stands in "
+    "its place, which lacks what would be imported from it; the file keeps its old bytes.",
+    "Rename that module, or delete it if an earlier version of the tool wrote it, and run again.",
+)
+
 PROBLEMS: tuple[Problem, ...] = (
     UNPARSABLE,
     NEWER_SYNTAX,
@@ -146,4 +220,13 @@ PROBLEMS: tuple[Problem, ...] = (
     UNVERIFIED,
     CHANGED_MEANWHILE,
     CRASHED,
+    NO_NOTEBOOK,
+    PIN,
+    HUB_COPY,
+    ALIASED_PACKAGE,
+    TOO_LARGE,
+    WITHHELD,
+    STUCK,
+    NOT_IMPORTABLE,
+    HELPER_TAKEN,
 )

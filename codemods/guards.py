@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codemods.old_names import LIBRARY
+from codemods.references import References
 from codemods.scopes import Scopes
 
 # `version` or `legacy` as a word of an identifier, not as the tail of "conversion".
@@ -36,8 +38,9 @@ class Guard:
 class Guards:
     """Finds the guard around a node of one file."""
 
-    def __init__(self, scopes: Scopes) -> None:
+    def __init__(self, scopes: Scopes, references: References) -> None:
         self._scopes = scopes
+        self._references = references
         self._release_tests: dict[str, bool] = {}
 
     def around(self, node: ast.AST) -> Guard | None:
@@ -68,8 +71,11 @@ class Guards:
             )
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id == "hasattr" and len(node.args) == 2:
-                owner = ast.unparse(node.args[0])
-                return owner.partition(".")[0] == "triton_kernels"
+                owner = node.args[0]
+                return (
+                    self._references.use_at(owner) is not None
+                    or ast.unparse(owner).partition(".")[0] == LIBRARY
+                )
         if isinstance(node, (ast.Name, ast.Attribute)):
             word = node.id if isinstance(node, ast.Name) else node.attr
             if _RELEASE_WORD.search(word) and not self._names_other_project(test):

@@ -21,39 +21,49 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
+    from codemods.outcomes import RunOutcome, Texts
     from codemods.pool import Transform
-    from codemods.run import RunOutcome
+    from codemods.reports.text import Verbosity
+    from codemods.run import RunOptions
 
 NOTHING_LEFT, SOMETHING_LEFT, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes.  SOMETHING_LEFT: for a person, or, in a run that does not write, to be rewritten."""
+
+FORMATS = ("text", "json", "sarif", "github", "html")
+"""Of reports."""
 
 _PROGRAM = "triton-kernels-migrate"
 _DESCRIPTION = """\
 Carry code from `triton_kernels.routing`, which is gone, to the new homes of its names.
 
-Every Python file below PATH that mentions the library is rewritten where that is certain; what is
-left for a person is listed, with what to do. Files that git ignores, hidden folders, virtual
-environments, repositories inside PATH and links that lead out of it are skipped. A file with
-changes that are not committed is not rewritten, unless --allow-dirty is given.
+Every Python file, stub and notebook below PATH that mentions the library is rewritten where that
+is certain; what is left for a person is listed, with what to do, and so is each pin of the library
+in a requirements file. Files that git ignores, hidden folders, virtual environments, repositories
+inside PATH and links that lead out of it are skipped. A file with changes that are not committed
+is not rewritten, unless --allow-dirty is given. All files are written, or none.
 """
 _EPILOG = """\
 exit codes:
   0  nothing is left for a person
   1  something is, or (--check, --diff) something would be rewritten
-  2  wrong arguments, or a file could not be read or written
+  2  wrong arguments or settings, or a file could not be read or written
 
 examples:
   %(prog)s --diff src/           look at the changes
   %(prog)s .                     make them
   %(prog)s --check .             in continuous integration
   %(prog)s --explain TKM001      all about one code
+
+Options may also stand in [tool.triton-kernels-migrate] of the project's pyproject.toml, by their
+names without dashes in front: select, ignore, exclude, vendored (lists), target, from, unsafe,
+verify-imports, gitignore, jobs. The command line goes first.
 """
 
 
 def main(argv: Sequence[str] | None = None, *, transform: Transform | None = None) -> int:
     """Run the command with these arguments (those of the process by default); the exit code.
 
-    transform: instead of `codemods.source.migrate_source`.
+    transform: instead of `codemods.source.migrate_file`.
     """
     from codemods.reports.output import OutputLost, complain, write_text
 
@@ -109,55 +119,9 @@ def _parser() -> ArgumentParser:
         metavar="PATH",
         help="a folder to search, or a file, which is taken whatever its name",
     )
-    group = parser.add_argument_group("what is written")
-    preview = group.add_mutually_exclusive_group()
-    preview.add_argument(
-        "--check",
-        action="store_true",
-        help="write nothing; exit with 1 if anything would be rewritten",
-    )
-    preview.add_argument(
-        "--diff",
-        action="store_true",
-        help="write nothing; print the changes as a patch (the report goes to standard error)",
-    )
-    group.add_argument(
-        "--allow-dirty",
-        action="store_true",
-        help="also rewrite files with changes that are not committed",
-    )
-    group.add_argument(
-        "--select",
-        type=_comma_separated,
-        metavar="CODES",
-        help="treat only these codes (TKM001,TKM002)",
-    )
-    group.add_argument(
-        "--ignore",
-        type=_comma_separated,
-        metavar="CODES",
-        help="treat all codes but these",
-    )
-    group = parser.add_argument_group("which files")
-    group.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="skip what this pattern matches, as in .gitignore (may be repeated)",
-    )
-    group.add_argument(
-        "--no-gitignore",
-        action="store_true",
-        help="also take files that git ignores",
-    )
-    group.add_argument(
-        "--jobs",
-        type=_positive,
-        default=0,
-        metavar="N",
-        help="processes at most (default: one a core)",
-    )
+    _add_writing_options(parser)
+    _add_meaning_options(parser)
+    _add_file_options(parser)
     group = parser.add_argument_group("what is said")
     group.add_argument(
         "--report",
@@ -165,7 +129,8 @@ def _parser() -> ArgumentParser:
         type=_report,
         default=[],
         metavar="FORMAT[:FILE]",
-        help="text (the default) or json, to standard output or to a file (may be repeated)",
+        help=f"{', '.join(FORMATS)}; text is the default; to standard output or to a file (may be "
+        "repeated)",
     )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
@@ -187,6 +152,112 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _add_writing_options(parser: ArgumentParser) -> None:
+    from argparse import BooleanOptionalAction
+
+    group = parser.add_argument_group("what is written")
+    preview = group.add_mutually_exclusive_group()
+    preview.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 1 if anything would be rewritten",
+    )
+    preview.add_argument(
+        "--diff",
+        action="store_true",
+        help="write nothing; print the changes as a patch (the report goes to standard error)",
+    )
+    group.add_argument(
+        "--save-patch",
+        metavar="FILE",
+        help="keep the changes as a patch too: `git apply -R FILE` takes them back",
+    )
+    group.add_argument(
+        "--allow-dirty",
+        action="store_true",
+        help="also rewrite files with changes that are not committed",
+    )
+    group.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="if a file cannot be written, write the others all the same",
+    )
+    group.add_argument(
+        "--verify-imports",
+        action=BooleanOptionalAction,
+        help="try each new import in a process; a file with one that fails is not rewritten",
+    )
+
+
+def _add_meaning_options(parser: ArgumentParser) -> None:
+    from argparse import BooleanOptionalAction
+
+    group = parser.add_argument_group("what is rewritten")
+    group.add_argument(
+        "--target",
+        metavar="NAME",
+        help="what the code will run on: bundled (this library, the default), or upstream-3.6 "
+        "(that release, with nothing of this distribution)",
+    )
+    group.add_argument(
+        "--from",
+        dest="written_for",
+        metavar="RELEASE",
+        help="what the code was written for, where releases contradict each other: pr8375 or 3.6",
+    )
+    group.add_argument(
+        "--unsafe",
+        action=BooleanOptionalAction,
+        help="also make the rewrites that are right in all likelihood",
+    )
+    group.add_argument(
+        "--vendored",
+        action="append",
+        metavar="PREFIX",
+        help="treat this dotted prefix as the library, too (may be repeated)",
+    )
+    group.add_argument(
+        "--select",
+        type=_comma_separated,
+        metavar="CODES",
+        help="treat only these codes (TKM001,TKM002)",
+    )
+    group.add_argument(
+        "--ignore",
+        type=_comma_separated,
+        metavar="CODES",
+        help="treat all codes but these",
+    )
+
+
+def _add_file_options(parser: ArgumentParser) -> None:
+    from argparse import BooleanOptionalAction
+
+    group = parser.add_argument_group("which files")
+    group.add_argument(
+        "--exclude",
+        action="append",
+        metavar="PATTERN",
+        help="skip what this pattern matches, as in .gitignore (may be repeated)",
+    )
+    group.add_argument(
+        "--gitignore",
+        action=BooleanOptionalAction,
+        help="leave out files that git ignores (the default)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="processes at most (default: one a core)",
+    )
+    group.add_argument(
+        "--no-config",
+        action="store_true",
+        help="do not look for settings in pyproject.toml",
+    )
+
+
 def _comma_separated(text: str) -> list[str]:
     return [code.strip().upper() for code in text.split(",") if code.strip()]
 
@@ -204,8 +275,9 @@ def _report(text: str) -> tuple[str, str]:
     import argparse
 
     form, _, file = text.partition(":")
-    if form not in ("text", "json"):
-        raise argparse.ArgumentTypeError(f"text or json was expected, not {form!r}")
+    if form not in FORMATS:
+        expected = ", ".join(FORMATS)
+        raise argparse.ArgumentTypeError(f"one of {expected} was expected, not {form!r}")
     return form, "" if file == "-" else file
 
 
@@ -226,7 +298,7 @@ def _answer(parser: ArgumentParser, arguments: Namespace) -> str | None:
     return guide.page(code)
 
 
-def _check_codes(parser: ArgumentParser, codes: Sequence[str]) -> None:
+def _check_codes(parser: ArgumentParser, codes: Sequence[str], where: str = "") -> None:
     from codemods import guide
 
     known = dict(guide.codes())
@@ -234,24 +306,72 @@ def _check_codes(parser: ArgumentParser, codes: Sequence[str]) -> None:
         if code not in known:
             near = guide.closest(code)
             hint = f"did you mean {near[0]}?" if near else "--list-codes lists them"
-            parser.error(f"unknown code {code!r}: {hint}")
+            parser.error(f"{where}unknown code {code!r}: {hint}")
 
 
-def _selected(parser: ArgumentParser, arguments: Namespace) -> frozenset[str]:
-    """The codes to be treated; those that say that a file could not be, unless ignored by name."""
+def _settled(parser: ArgumentParser, arguments: Namespace) -> Namespace:
+    """The arguments, with the project's settings for what they leave open."""
+    from codemods.config import RELEASES, BadConfig, Settings, closest, load
+    from codemods.targets import NAMES
+
+    for option, known in (("target", NAMES), ("written_for", RELEASES)):
+        given = getattr(arguments, option)
+        if given is not None and given not in known:
+            name = "from" if option == "written_for" else option
+            parser.error(f"--{name}: unknown {name} {given!r}: {closest(given, known)}")
+    settings = Settings()
+    if not arguments.no_config:
+        try:
+            settings = load(arguments.paths)
+        except BadConfig as error:
+            parser.error(str(error))
+    arguments.origins = {}
+    for name in _SETTABLE:
+        value = getattr(settings, name)
+        if getattr(arguments, name) is None and value is not None:
+            setattr(arguments, name, value)
+            arguments.origins[name] = f"{settings.origin}: "
+    return arguments
+
+
+_SETTABLE = (
+    "select",
+    "ignore",
+    "exclude",
+    "vendored",
+    "target",
+    "written_for",
+    "unsafe",
+    "verify_imports",
+    "gitignore",
+    "jobs",
+)
+
+
+def _selected(parser: ArgumentParser, arguments: Namespace) -> frozenset[str] | None:
+    """The codes to be treated; those that say that a file could not be, unless ignored by name.
+
+    None: all.  Then the table is not needed before the first file is.
+    """
+    if arguments.select is None and arguments.ignore is None:
+        return None
     from codemods.findings import PROBLEMS
     from triton_kernels.moves import BY_CODE
 
     problems = {problem.code for problem in PROBLEMS}
     every = problems | BY_CODE.keys()
+    chosen: dict[str, list[str] | None] = {}
     for option in ("select", "ignore"):
         given = getattr(arguments, option)
-        if given == []:
+        where = arguments.origins.get(option, "")
+        if given == [] and not where:
             parser.error(f"--{option} names no code")
-        if not every.issuperset(given or ()):
-            _check_codes(parser, given)
-    chosen = every if arguments.select is None else problems.union(arguments.select)
-    return frozenset(chosen).difference(arguments.ignore or ())
+        chosen[option] = None if given is None else [code.strip().upper() for code in given]
+        if not every.issuperset(chosen[option] or ()):
+            _check_codes(parser, chosen[option] or (), where)
+    select = chosen["select"]
+    taken = every if select is None else problems.union(select)
+    return frozenset(taken).difference(chosen["ignore"] or ())
 
 
 def _migrate(parser: ArgumentParser, arguments: Namespace, transform: Transform | None) -> int:
@@ -259,28 +379,20 @@ def _migrate(parser: ArgumentParser, arguments: Namespace, transform: Transform 
     from codemods.progress import NoProgress
     from codemods.reports.output import complain
     from codemods.reports.progress_bar import ProgressBar
-    from codemods.run import Interrupted, RunOptions, run
-    from codemods.source import migrate_source
+    from codemods.run import Interrupted, run
 
     if not arguments.paths:
         parser.error("name at least one PATH: a file or a folder")
     reports = _reports(parser, arguments)
-    options = RunOptions(
-        codes=_selected(parser, arguments),
-        exclude=tuple(arguments.exclude),
-        gitignore=not arguments.no_gitignore,
-        allow_dirty=arguments.allow_dirty,
-        write=not (arguments.check or arguments.diff),
-        keep_texts=arguments.diff,
-        jobs=arguments.jobs,
-    )
+    options = _run_options(parser, _settled(parser, arguments), reports)
     bar = ProgressBar(sys.stderr) if sys.stderr.isatty() else None
     try:
         outcome = run(
             arguments.paths,
             options,
-            transform=transform or migrate_source,
+            transform=transform,
             progress=bar or NoProgress(),
+            before_writing=lambda texts: _save_patch(arguments, texts),
         )
     except (MissingPath, BadPattern) as error:
         parser.error(str(error))
@@ -290,32 +402,74 @@ def _migrate(parser: ArgumentParser, arguments: Namespace, transform: Transform 
     finally:
         if bar is not None:
             bar.close()
+    _save_patch(arguments, [file.texts for file in outcome.files if file.texts])
     _write_reports(arguments, reports, outcome)
     return _exit_code(outcome)
 
 
+def _run_options(
+    parser: ArgumentParser, arguments: Namespace, reports: Sequence[tuple[str, str]]
+) -> RunOptions:
+    from codemods.run import RunOptions
+    from codemods.targets import BUNDLED
+
+    shows_changes = any(form == "html" for form, _ in reports)
+    return RunOptions(
+        codes=_selected(parser, arguments),
+        target=arguments.target or BUNDLED,
+        unsafe=bool(arguments.unsafe),
+        written_for=arguments.written_for or "",
+        vendored=tuple(arguments.vendored or ()),
+        exclude=tuple(arguments.exclude or ()),
+        gitignore=arguments.gitignore is not False,
+        allow_dirty=arguments.allow_dirty,
+        keep_going=arguments.keep_going,
+        verify_imports=bool(arguments.verify_imports),
+        write=not (arguments.check or arguments.diff),
+        keep_texts=arguments.diff or arguments.save_patch is not None or shows_changes,
+        jobs=arguments.jobs or 0,
+    )
+
+
 def _reports(parser: ArgumentParser, arguments: Namespace) -> list[tuple[str, str]]:
     """What to write where; a plain text report is added where standard output would stay empty."""
-    import os
-
     reports: list[tuple[str, str]] = arguments.report
     to_output = [form for form, file in reports if not file]
-    if len(to_output) > 1 or (arguments.diff and "json" in to_output):
+    # Annotations are lines of a log, which may hold other lines.
+    documents = [form for form in to_output if form != "github"]
+    if len(documents) > 1 or (arguments.diff and set(documents) - {"text"}):
+        parser.error(
+            "standard output takes one document: give the report a file, --report json:FILE"
+        )
+    if documents and "github" in to_output and documents != ["text"]:
         parser.error(
             "standard output takes one document: give the report a file, --report json:FILE"
         )
     for _, file in reports:
-        folder = os.path.dirname(os.path.abspath(file))
-        if file and (os.path.isdir(file) or not os.path.isdir(folder)):
-            parser.error(f"the report cannot be written to {file}: no such folder, or it is one")
+        _check_place(parser, "report", file)
+    _check_place(parser, "patch", arguments.save_patch or "")
     return reports if to_output else [*reports, ("text", "")]
+
+
+def _check_place(parser: ArgumentParser, what: str, file: str) -> None:
+    import os
+
+    folder = os.path.dirname(os.path.abspath(file))
+    if file and (os.path.isdir(file) or not os.path.isdir(folder)):
+        parser.error(f"the {what} cannot be written to {file}: no such folder, or it is one")
+
+
+def _save_patch(arguments: Namespace, texts: Sequence[Texts]) -> None:
+    from codemods.reports import diff, output
+
+    if arguments.save_patch is not None:
+        output.write_file(arguments.save_patch, diff.patch(texts))
 
 
 def _write_reports(
     arguments: Namespace, reports: Sequence[tuple[str, str]], outcome: RunOutcome
 ) -> None:
-    from codemods.reports import diff, json_report, output, text
-    from codemods.reports.lines import plain
+    from codemods.reports import diff, output, text
 
     verbosity = text.Verbosity(arguments.verbose - arguments.quiet)
     stream = sys.stdout
@@ -327,25 +481,41 @@ def _write_reports(
             output.write_bytes(stream, patch)
         stream = sys.stderr
     for form, file in reports:
-        if form == "json" and file:
-            output.write_file(file, json_report.render(outcome))
-        elif form == "json":
-            output.write_text(stream, json_report.render(outcome))
-        elif file:
-            output.write_file(file, plain(text.render(outcome, verbosity)))
-        else:
+        if form == "text" and not file:
             output.write_lines(stream, text.render(outcome, verbosity))
+            continue
+        document = _document(form, outcome, verbosity)
+        if file:
+            output.write_file(file, document.encode("utf-8", "backslashreplace"))
+        else:
+            output.write_text(stream, document)
+
+
+def _document(form: str, outcome: RunOutcome, verbosity: Verbosity) -> str:
+    from codemods.reports import github, html_report, json_report, sarif, text
+    from codemods.reports.lines import plain
+
+    if form == "text":
+        return plain(text.render(outcome, verbosity))
+    renderers = {
+        "json": json_report.render,
+        "sarif": sarif.render,
+        "github": github.render,
+        "html": html_report.render,
+    }
+    return renderers[form](outcome)
 
 
 def _exit_code(outcome: RunOutcome) -> int:
-    from codemods.run import INPUT_OUTPUT
+    from codemods.outcomes import INPUT_OUTPUT
 
     findings = [finding for file in outcome.files for finding in file.findings]
     if any(finding.code in INPUT_OUTPUT for finding in findings):
         return TROUBLE
     if any(finding.left_for_a_person for finding in findings):
         return SOMETHING_LEFT
-    return SOMETHING_LEFT if outcome.summary.rewritten and not outcome.written else NOTHING_LEFT
+    changed = outcome.summary.rewritten + outcome.summary.created
+    return SOMETHING_LEFT if changed and not outcome.written else NOTHING_LEFT
 
 
 if __name__ == "__main__":

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from codemods import targets
+from codemods.annotations import commented_types
 from codemods.document import Document
 from codemods.edits import Edit, put
-from codemods.findings import Bucket, Finding, Severity
+from codemods.findings import Bucket, Finding, Problem, Severity
 from codemods.guards import Guard, Guards
+from codemods.ignores import Ignores
+from codemods.old_names import old_path_pattern
+from codemods.options import SourceOptions
 from codemods.references import ImportedName, References
 from codemods.scopes import Scopes
+from codemods.targets import HELPER, Target
 from triton_kernels import moves
-from triton_kernels.moves import Move
+from triton_kernels.moves import Codemod, Move
+
+_PLAIN_STRING = re.compile(r"""[rRuU]?(?P<quote>'{3}|"{3}|'|")(?P<body>[^'"\\\r\n]*)(?P=quote)""")
 
 
 @dataclass(frozen=True)
@@ -32,50 +42,145 @@ class NewImport:
         return self.module if self.name is None else f"{self.module}.{self.name}"
 
 
+@dataclass
+class Patches:
+    """What of the old module a file replaces, so that uses of it must stay there.
+
+    module: the line of the first place that patches the module as an object, 0 = none.
+    names: old dotted paths that are patched by a string, and the line of the first place.
+    """
+
+    module: int = 0
+    names: dict[str, int] = field(default_factory=dict)
+
+    def line_for(self, path: str) -> int:
+        """The line of a patch that a use of the old path has to go through; 0 = none."""
+        return self.module or self.names.get(path, 0)
+
+
 @dataclass(eq=False)
 class Migration:
     """One file on its way.
 
-    codes: the rows of the table that may be acted on.
     imports: for each imported name that changes, what stands for it (the old import included,
         where it must stay).
+    additions: names to import beside an imported one, from the same module, by its statement.
     introduced: dotted paths that the rewritten code relies on.
+    new_names: names that rewritten code binds beside imports.
     settled_calls: calls whose form has been dealt with.
     spans: the spans of the text whose mentions of old names have their findings.
+    patches: what of the old module the file replaces.
     """
 
     document: Document
+    options: SourceOptions
+    target: Target
     tree: ast.Module
     scopes: Scopes
     references: References
     guards: Guards
-    codes: frozenset[str]
+    ignores: Ignores
     findings: list[Finding] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     imports: dict[ImportedName, list[NewImport]] = field(default_factory=dict)
+    additions: dict[ast.ImportFrom, set[str]] = field(default_factory=dict)
     introduced: set[str] = field(default_factory=set)
+    new_names: set[str] = field(default_factory=set)
     settled_calls: set[ast.Call] = field(default_factory=set)
     spans: list[tuple[int, int]] = field(default_factory=list)
+    patches: Patches = field(default_factory=Patches)
 
     @classmethod
-    def of(cls, document: Document, codes: frozenset[str]) -> Migration:
-        tree = document.parse()
+    def of(cls, document: Document, tree: ast.Module, options: SourceOptions) -> Migration:
         scopes = Scopes.of(tree)
-        return cls(document, tree, scopes, References(tree, scopes), Guards(scopes), codes)
+        for line, expression in commented_types(document):
+            scopes.add_comment(line, expression)
+        references = References(tree, scopes, options.vendored)
+        return cls(
+            document,
+            options,
+            targets.target_for(options.target, options.helper),
+            tree,
+            scopes,
+            references,
+            Guards(scopes, references),
+            Ignores(document),
+        )
+
+    @cached_property
+    def old_paths(self) -> list[re.Match[str]]:
+        """Where the text mentions a removed module or a name in one, in whatever way."""
+        pattern = old_path_pattern(self.options.vendored)
+        return list(pattern.finditer(self.document.text))
+
+    @cached_property
+    def old_strings(self) -> list[ast.Constant]:
+        """The strings that are such a path and nothing else, in the order of the file."""
+        pattern = old_path_pattern(self.options.vendored)
+        found = [node for node in self.strings if pattern.fullmatch(str(node.value))]
+        return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    @cached_property
+    def strings(self) -> list[ast.Constant]:
+        """The string literals, and the plain parts of f-strings."""
+        return [
+            node
+            for node in self.scopes.parents
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.imports or self.edits or self.additions)
 
     def row(self, path: str) -> Move | None:
         """The row of an old name, unless its code is not to be acted on."""
-        move = moves.BY_OLD_NAME.get(path)
-        return move if move is not None and move.code in self.codes else None
+        return self.selected(moves.BY_OLD_NAME.get(path))
 
     def module_row(self, path: str) -> Move | None:
         """The row of the removed module that `path` is or lies in, unless not to be acted on."""
         while path:
             move = moves.BY_OLD_MODULE.get(path)
             if move is not None:
-                return move if move.code in self.codes else None
+                return self.selected(move)
             path = path.rpartition(".")[0]
         return None
+
+    def selected(self, move: Move | None) -> Move | None:
+        """A row as it is for the target, unless its code is not to be acted on."""
+        if move is None or move.code not in self.options.codes:
+            return None
+        adapted = self.target.adapt(move)
+        if HELPER in adapted.new or HELPER in adapted.fallback:
+            # The helper module of the file's package is not known, so nothing can go there.
+            return replace(adapted, codemod=Codemod.REPORTS)
+        return adapted
+
+    def rewrites(self, move: Move) -> bool:
+        """Whether a row's old form is rewritten in this run."""
+        if move.codemod is Codemod.REWRITES_UNSAFE:
+            return self.options.unsafe
+        return move.codemod is Codemod.REWRITES
+
+    def why_not(self, move: Move) -> str:
+        """Why a row's old form is not rewritten in this run."""
+        unsafe = move.codemod is Codemod.REWRITES_UNSAFE
+        return f"{move.why} (--unsafe rewrites it)" if unsafe else move.why
+
+    def is_silenced(self, node: ast.AST, code: str) -> bool:
+        """Whether an ignore comment stands where the node, or the import it is of, begins or ends.
+
+        Such a place is left as it is, and nothing is said of it.
+        """
+        if not self.ignores:
+            return False
+        assert isinstance(node, (ast.expr, ast.stmt, ast.alias))
+        lines = [node.lineno, node.end_lineno or node.lineno]
+        if isinstance(node, ast.alias):
+            statement = self.scopes.parents.get(node)
+            assert isinstance(statement, (ast.Import, ast.ImportFrom))
+            lines += [statement.lineno, statement.end_lineno or statement.lineno]
+        return self.ignores.silence(code, *lines)
 
     def token_span(self, node: ast.Name | ast.Attribute) -> tuple[int, int] | None:
         """The span of a name, or of an attribute's own word.
@@ -101,7 +206,32 @@ class Migration:
             if self.token_span(node) is None:
                 return False
             node = node.value
-        return isinstance(node, ast.Name) and self.token_span(node) is not None
+        return not isinstance(node, ast.Name) or self.token_span(node) is not None
+
+    def string_span(self, node: ast.Constant) -> tuple[int, int] | None:
+        """The span of what stands between the quotes of a plain string; None where it is not so."""
+        assert isinstance(node.value, str)
+        start, end = self.document.span(node)
+        match = _PLAIN_STRING.fullmatch(self.document.text, start, end)
+        if match is None or match["body"] != node.value:
+            return None
+        return match.span("body")
+
+    def respell(self, node: ast.Constant, value: str) -> None:
+        """Replace what a plain string says."""
+        span = self.string_span(node)
+        assert span is not None, "callers ask `string_span` first"
+        self.edits.append(put(*span, value))
+
+    def note(
+        self, node: ast.AST, problem: Problem, message: str, severity: Severity | None = None
+    ) -> None:
+        """Say something of a place that is no row of the table."""
+        assert isinstance(node, (ast.expr, ast.stmt))
+        if problem.code in self.options.codes and not self.is_silenced(node, problem.code):
+            line, column = self.document.position(self.document.span(node)[0])
+            found = problem.finding(message, line, column)
+            self.findings.append(replace(found, severity=severity or problem.severity))
 
     def changed(self, node: ast.AST, move: Move, message: str) -> None:
         self._say(node, move, Bucket.CHANGED, Severity.INFO, message)
@@ -119,6 +249,8 @@ class Migration:
 
     def prose(self, offset: int, move: Move, message: str) -> None:
         line, column = self.document.position(offset)
+        if self.ignores.silence(move.code, line):
+            return
         self.findings.append(
             Finding(line, column, move.code, Severity.INFO, message, move.advice, Bucket.PROSE)
         )
@@ -129,6 +261,8 @@ class Migration:
         assert isinstance(node, (ast.expr, ast.stmt, ast.alias))
         start, end = self.document.span(node)
         self.spans.append((start, end))
+        if self.is_silenced(node, move.code):
+            return
         line, column = self.document.position(start)
         self.findings.append(
             Finding(line, column, move.code, severity, message, move.advice, bucket)

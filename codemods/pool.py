@@ -1,4 +1,4 @@
-"""Many sources in, their results out, on as many processes as pay."""
+"""Many files in, their results out, on as many processes as pay."""
 
 from __future__ import annotations
 
@@ -6,23 +6,39 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from codemods.findings import CRASHED
-from codemods.source import SourceOptions, SourceResult
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
     from multiprocessing.context import BaseContext
 
-Transform = Callable[[bytes, SourceOptions], SourceResult]
-Batch = list[tuple[int, bytes]]
-Answer = list[tuple[int, SourceResult]]
+    from codemods.options import SourceOptions
+    from codemods.source import SourceResult
 
-# Two processes take 0.36 s for 6 files of 46 KB where one takes 0.51 s; starting them costs 26 ms
-# (fork) to 190 ms (spawn, which imports LibCST again).
-_SOURCES_THAT_PAY = 4
-_BYTES_THAT_PAY = 100_000
+Transform: TypeAlias = "Callable[[bytes, str, SourceOptions], SourceResult]"
+"""Bytes and name of a file, and the options, to what becomes of it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to be treated; name: its path, as far as it tells what kind of file it is."""
+
+    data: bytes
+    name: str
+    options: SourceOptions
+
+
+Batch = list[tuple[int, Task]]
+Answer: TypeAlias = "list[tuple[int, SourceResult]]"
+
+# A file takes about 0.23 ms a KB (vLLM's 24 of 1.1 MB took 250 ms), and starting two processes 60
+# ms: that is won back from 0.5 MB on.  LibCST, which each process imports for itself, is no reason
+# for more of them.
+_TASKS_THAT_PAY = 4
+_BYTES_THAT_PAY = 600_000
 _BYTES_A_BATCH = 64_000
 
 
@@ -34,29 +50,28 @@ def available_cores() -> int:
 
 
 def migrate_all(
-    sources: Sequence[bytes],
-    options: SourceOptions,
+    tasks: Sequence[Task],
     transform: Transform,
     *,
     jobs: int,
     on_done: Callable[[int], None] = lambda count: None,
     start_method: str | None = None,
 ) -> list[SourceResult]:
-    """The result of each source, in their order.
+    """The result of each task, in their order.
 
-    A source on which the transform raises, or on which its process dies, gets the finding CRASHED;
+    A task on which the transform raises, or on which its process dies, gets the finding CRASHED;
     the others are done.
     jobs: processes at most.  on_done: told how many more sources are done, now and then.
     start_method: of `multiprocessing`; None is the cheapest that is safe here.
     """
-    size = sum(map(len, sources))
-    if jobs <= 1 or len(sources) < _SOURCES_THAT_PAY or size < _BYTES_THAT_PAY:
+    size = sum(len(task.data) for task in tasks)
+    if jobs <= 1 or len(tasks) < _TASKS_THAT_PAY or size < _BYTES_THAT_PAY:
         results: list[SourceResult] = []
-        for data in sources:
-            results.append(_attempt(transform, data, options))
+        for task in tasks:
+            results.append(_attempt(transform, task))
             on_done(1)
         return results
-    batches = _batches(sources)
+    batches = _batches(tasks)
     done: dict[int, SourceResult] = {}
 
     def take(answer: Answer) -> None:
@@ -64,46 +79,49 @@ def migrate_all(
         on_done(len(answer))
 
     context = _context(start_method)
-    _run(batches, options, transform, min(jobs, len(batches)), context, take)
-    for index, data in enumerate(sources):  # only after a process died
+    if context.get_start_method() == "fork":
+        import codemods.engine  # noqa: F401  # once, before there are several of us
+    _run(batches, transform, min(jobs, len(batches)), context, take)
+    for index, task in enumerate(tasks):  # only after a process died
         if index not in done:
-            _run([[(index, data)]], options, transform, 1, context, take)
+            _run([[(index, task)]], transform, 1, context, take)
     died = _crashed("the process that treated it died")
-    return [done.get(index, died) for index in range(len(sources))]
+    return [done.get(index, died) for index in range(len(tasks))]
 
 
-def _batches(sources: Sequence[bytes]) -> list[Batch]:
+def _batches(tasks: Sequence[Task]) -> list[Batch]:
     """Largest first, small ones together: no process is left alone with a large one at the end."""
     batches: list[Batch] = []
     room = 0
-    for index in sorted(range(len(sources)), key=lambda index: -len(sources[index])):
-        size = len(sources[index])
+    for index in sorted(range(len(tasks)), key=lambda index: -len(tasks[index].data)):
+        size = len(tasks[index].data)
         if size > room:
             batches.append([])
             room = _BYTES_A_BATCH
-        batches[-1].append((index, sources[index]))
+        batches[-1].append((index, tasks[index]))
         room -= size
     return batches
 
 
-def _attempt(transform: Transform, data: bytes, options: SourceOptions) -> SourceResult:
+def _attempt(transform: Transform, task: Task) -> SourceResult:
     try:
-        return transform(data, options)
+        return transform(task.data, task.name, task.options)
     except Exception as error:  # a defect of the tool must not cost the other files
         return _crashed(f"{type(error).__name__}: {error}")
 
 
 def _crashed(reason: str) -> SourceResult:
+    from codemods.source import SourceResult
+
     return SourceResult(None, (CRASHED.finding(f"the tool failed on this file: {reason}"),), True)
 
 
-def _migrate_batch(transform: Transform, options: SourceOptions, batch: Batch) -> Answer:
-    return [(index, _attempt(transform, data, options)) for index, data in batch]
+def _migrate_batch(transform: Transform, batch: Batch) -> Answer:
+    return [(index, _attempt(transform, task)) for index, task in batch]
 
 
 def _run(
     batches: list[Batch],
-    options: SourceOptions,
     transform: Transform,
     processes: int,
     context: BaseContext,
@@ -118,7 +136,7 @@ def _run(
         futures: list[Future[Answer]] = []
         try:
             for batch in batches:
-                futures.append(pool.submit(_migrate_batch, transform, options, batch))
+                futures.append(pool.submit(_migrate_batch, transform, batch))
             for future in as_completed(futures):
                 with suppress(BrokenProcessPool):
                     take(future.result())

@@ -7,13 +7,12 @@ local variable, a parameter, a vendored copy or another package of a similar nam
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from codemods.old_names import LIBRARY as LIBRARY
 from codemods.scopes import Scope, Scopes
-
-LIBRARY = "triton_kernels"
 
 Binding = tuple[Scope, str]
 """A scope, and a name that it binds."""
@@ -27,6 +26,8 @@ class ImportedName:
     binding: where it is bound, and as what (`*` for a star import).
     target: the dotted path that the bound name means; `import a.b` binds `a`.
     loads: the dotted path of what the import makes sure is loaded.
+    prefix: what the library is called here: its own name, or where a vendored copy of it lies.
+        Paths are told as if it were its own name.
     """
 
     statement: ast.Import | ast.ImportFrom
@@ -35,6 +36,7 @@ class ImportedName:
     binding: Binding
     target: str
     loads: str
+    prefix: str = LIBRARY
 
     @property
     def local(self) -> str:
@@ -43,6 +45,15 @@ class ImportedName:
     @property
     def is_star(self) -> bool:
         return self.alias.name == "*"
+
+    @property
+    def binds_package(self) -> bool:
+        """Whether it is `import triton_kernels` or of something in it, with no `as`."""
+        return isinstance(self.statement, ast.Import) and self.alias.asname is None
+
+    def spell(self, path: str) -> str:
+        """A dotted path of the library as this file calls it."""
+        return self.prefix + path.removeprefix(LIBRARY) if in_library(path) else path
 
 
 @dataclass(eq=False)
@@ -70,22 +81,33 @@ class Use:
 
 
 class References:
-    """The imports of the library and the uses of what they bind, in the order of the file."""
+    """The imports of the library and the uses of what they bind, in the order of the file.
 
-    def __init__(self, tree: ast.Module, scopes: Scopes) -> None:
+    vendored: dotted prefixes of copies that count as the library.
+    """
+
+    def __init__(self, tree: ast.Module, scopes: Scopes, vendored: Sequence[str] = ()) -> None:
         self.scopes = scopes
+        # The longest first: a copy may lie inside another's name.
+        self._prefixes = (LIBRARY, *sorted(vendored, key=len, reverse=True))
+        self._roots = {prefix.partition(".")[0] for prefix in self._prefixes}
         self.imports: list[ImportedName] = list(self._find_imports(tree))
-        self.by_binding: dict[Binding, list[ImportedName]] = defaultdict(list)
+        self.by_binding: dict[Binding, list[ImportedName]] = {}
         for imported in self.imports:
-            self.by_binding[imported.binding].append(imported)
+            self.by_binding.setdefault(imported.binding, []).append(imported)
         self.stars = [imported for imported in self.imports if imported.is_star]
         self.uses: list[Use] = sorted(
             self._find_uses(), key=lambda use: (use.root.lineno, use.root.col_offset)
         )
+        self._by_node: dict[ast.AST, Use] = {use.node: use for use in self.uses}
         self.exported: frozenset[str] = frozenset(self._find_exported(tree))
 
     def bound_names(self) -> frozenset[str]:
         """Every name that any scope of the file binds or reads."""
+        return self._bound_names
+
+    @cached_property
+    def _bound_names(self) -> frozenset[str]:
         names = {node.id for node in self.scopes.scope_of if isinstance(node, ast.Name)}
         names |= {node.arg for node in self.scopes.parents if isinstance(node, ast.arg)}
         names |= {
@@ -117,24 +139,49 @@ class References:
             node in statements or self.is_placeholder(node) for node in scope.bindings.get(name, ())
         )
 
+    def locate(self, path: str) -> tuple[str, str] | None:
+        """(path as if the library had its own name, what it is called), or None: not in it."""
+        for prefix in self._prefixes:
+            if path == prefix or path.startswith(f"{prefix}."):
+                return LIBRARY + path[len(prefix) :], prefix
+        return None
+
     def _find_imports(self, tree: ast.Module) -> Iterator[ImportedName]:
         for statement, scope in self.scopes.scope_of.items():
             if isinstance(statement, ast.Import):
                 for position, alias in enumerate(statement.names):
-                    if not _in_library(alias.name):
-                        continue
-                    target = alias.name if alias.asname else LIBRARY
-                    local = alias.asname or LIBRARY
-                    binding = self._binding(scope, local)
-                    yield ImportedName(statement, position, alias, binding, target, alias.name)
+                    yield from self._of_import(statement, position, alias, scope)
             elif isinstance(statement, ast.ImportFrom):
-                module = statement.module or ""
-                if statement.level or not _in_library(module):
-                    continue
-                for position, alias in enumerate(statement.names):
-                    target = module if alias.name == "*" else f"{module}.{alias.name}"
-                    binding = self._binding(scope, alias.asname or alias.name)
-                    yield ImportedName(statement, position, alias, binding, target, module)
+                yield from self._of_from(statement, scope)
+
+    def _of_import(
+        self, statement: ast.Import, position: int, alias: ast.alias, scope: Scope
+    ) -> Iterator[ImportedName]:
+        located = self.locate(alias.name)
+        root = alias.name.partition(".")[0]
+        if located is None:
+            # `import vllm` makes a copy inside vllm reachable, too.
+            if alias.asname is None and root in self._roots:
+                binding = self._binding(scope, root)
+                yield ImportedName(statement, position, alias, binding, root, alias.name)
+            return
+        loads, prefix = located
+        target = loads if alias.asname else root
+        binding = self._binding(scope, alias.asname or root)
+        yield ImportedName(statement, position, alias, binding, target, loads, prefix)
+
+    def _of_from(self, statement: ast.ImportFrom, scope: Scope) -> Iterator[ImportedName]:
+        if statement.level or statement.module is None:
+            return
+        for position, alias in enumerate(statement.names):
+            star = alias.name == "*"
+            located = self.locate(statement.module if star else f"{statement.module}.{alias.name}")
+            if located is None:
+                continue
+            target, prefix = located
+            loads = target if star else target.rpartition(".")[0] or LIBRARY
+            binding = self._binding(scope, alias.asname or alias.name)
+            yield ImportedName(statement, position, alias, binding, target, loads, prefix)
 
     def _binding(self, scope: Scope, name: str) -> Binding:
         if name in scope.declared_global:
@@ -142,18 +189,37 @@ class References:
         return scope, name
 
     def _find_uses(self) -> Iterator[Use]:
-        for node in self.scopes.scope_of:
-            if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
+        # A name that no import binds is of interest where a star import may have bound it.
+        names = {name for _, name in self.by_binding}
+        for node in self.scopes.reads:
+            if node.id not in names and not self.stars:
                 continue
-            binding, target, certain = self._meaning(node)
-            if binding is None:
-                continue
-            expression: ast.expr = node
-            path = target
-            while isinstance(parent := self.scopes.parents.get(expression), ast.Attribute):
-                expression = parent
-                path += f".{parent.attr}"
-            yield Use(expression, node, path, binding, certain)
+            use = self._use_of(node)
+            if use is not None:
+                yield use
+
+    def _use_of(self, node: ast.Name) -> Use | None:
+        binding, path, certain = self._meaning(node)
+        if binding is None:
+            return None
+        expression: ast.expr = node
+        while isinstance(parent := self.scopes.parents.get(expression), ast.Attribute):
+            expression = parent
+            path += f".{parent.attr}"
+        if not in_library(path):
+            located = self.locate(path)
+            if located is None:
+                return None
+            path, _ = located
+        return Use(expression, node, path, binding, certain)
+
+    def use_at(self, node: ast.AST) -> Use | None:
+        """The use that is exactly this expression."""
+        return self._by_node.get(node)
+
+    def learn(self, use: Use) -> None:
+        """Take note of a use that no import statement leads to."""
+        self._by_node[use.node] = use
 
     def _meaning(self, node: ast.Name) -> tuple[Binding | None, str, bool]:
         owner = self.scopes.resolve(node.id, self.scopes.scope_of[node])
@@ -196,5 +262,5 @@ class References:
                     yield node.value
 
 
-def _in_library(path: str) -> bool:
+def in_library(path: str) -> bool:
     return path == LIBRARY or path.startswith(f"{LIBRARY}.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from codemods.outcomes import RunOutcome, Texts
 from codemods.reports.lines import Line, line
-from codemods.run import RunOutcome, Texts
 
 _NO_NEWLINE = b"\n\\ No newline at end of file\n"
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
@@ -14,19 +14,28 @@ _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"',
 
 def render(outcome: RunOutcome) -> bytes:
     """The patch; its text has the bytes of the files, whatever their encoding."""
-    return b"".join(_of_file(file.texts) for file in outcome.files if file.texts)
+    return patch(file.texts for file in outcome.files if file.texts)
 
 
-def coloured(patch: bytes) -> Iterator[Line]:
+def patch(changes: Iterable[Texts]) -> bytes:
+    """The patch of these changes, in their order."""
+    return b"".join(map(_of_file, changes))
+
+
+def coloured(text: bytes) -> Iterator[Line]:
     """The patch for a terminal.  Bytes that are no UTF-8 are shown as escapes."""
-    for text in patch.decode("utf-8", "backslashreplace").split("\n")[:-1]:
-        yield line((_without_controls(text), _style(text)))
+    for row in text.decode("utf-8", "backslashreplace").split("\n")[:-1]:
+        yield line((_without_controls(row), _style(row)))
 
 
 def _of_file(texts: Texts) -> bytes:
     old, new = _quoted(f"a/{texts.patch_path}"), _quoted(f"b/{texts.patch_path}")
-    pieces = [f"diff --git {old} {new}\n--- {_ended(old)}\n+++ {_ended(new)}\n".encode()]
-    before, after = _lines(texts.before), _lines(texts.after)
+    head = f"diff --git {old} {new}\n"
+    if texts.before is None:
+        head += "new file mode 100644\n"
+        old = "/dev/null"
+    pieces = [f"{head}--- {_ended(old)}\n+++ {_ended(new)}\n".encode()]
+    before, after = _lines(texts.before or b""), _lines(texts.after)
     matcher = difflib.SequenceMatcher(None, before, after)
     for group in matcher.get_grouped_opcodes(3):
         (_, old_start, *_), (_, _, old_stop, _, new_stop) = group[0], group[-1]

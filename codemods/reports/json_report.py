@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from codemods.findings import Finding
-from codemods.run import TARGET, FileOutcome, RunOutcome
+from codemods.outcomes import FileOutcome, RunOutcome
 
 VERSION = 1
 """Of the document's shape: keys may be added within a version, none changes its meaning."""
@@ -20,7 +20,7 @@ def render(outcome: RunOutcome) -> str:
     summary = outcome.summary
     document = {
         "version": VERSION,
-        "target": TARGET,
+        "target": outcome.target,
         "written": outcome.written,
         "files": [_file(file) for file in outcome.files],
         "summary": {
@@ -28,6 +28,7 @@ def render(outcome: RunOutcome) -> str:
             "searched": summary.searched,
             "mentioning": summary.mentioning,
             "rewritten": summary.rewritten,
+            "created": summary.created,
             "unchanged": summary.unchanged,
             "failed": summary.failed,
             "skipped": summary.skipped,

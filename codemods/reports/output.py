@@ -38,11 +38,11 @@ def write_lines(stream: TextIO, lines: Iterable[Line]) -> None:
         console.print(Text.assemble(*pieces))
 
 
-def write_file(path: str, text: str) -> None:
-    """Text to a file, as UTF-8."""
+def write_file(path: str, data: bytes) -> None:
+    """Bytes to a file, as they are."""
     try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
+        with open(path, "wb") as stream:
+            stream.write(data)
     except OSError as error:
         raise OutputLost(f"{path} cannot be written: {error.strerror}") from error
 

@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
 
-from codemods.findings import PROBLEMS, Bucket, Finding, Severity
+from codemods.findings import Bucket, Finding, Severity
+from codemods.outcomes import FileOutcome, RunOutcome
 from codemods.reports.lines import Line, line, printable
-from codemods.run import FileOutcome, RunOutcome
-from triton_kernels.moves import BY_CODE
 
 SHOWN_PLACES = 50
 SHOWN_FILES = 30
 """More than a few screens hold are counted, not shown, unless all are asked for."""
 
-_TITLES = {code: move.old_text for code, move in BY_CODE.items()}
-_TITLES |= {problem.code: problem.title for problem in PROBLEMS}
+_URGENCY = {"failed": 0, "skipped": 1}
+"""Of a file's status: the cause first, then what followed from it."""
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
@@ -42,7 +41,7 @@ def render(outcome: RunOutcome, verbosity: Verbosity = Verbosity.NORMAL) -> Iter
 def _places(outcome: RunOutcome, verbosity: Verbosity) -> Iterator[Line]:
     """Places grouped by file, those of files that failed first."""
     shown = [(file, _shown(file, verbosity)) for file in outcome.files]
-    shown.sort(key=lambda pair: pair[0].status != "failed")
+    shown.sort(key=lambda pair: _URGENCY.get(pair[0].status, 2))
     room = sum(len(findings) for _, findings in shown)
     if verbosity < Verbosity.VERBOSE:
         room = min(room, SHOWN_PLACES)
@@ -68,18 +67,9 @@ def _and_more(what: str) -> Line:
 def _shown(file: FileOutcome, verbosity: Verbosity) -> list[Finding]:
     if verbosity is Verbosity.VERBOSE:
         return list(file.findings)
-    left = _left(file)
     if verbosity is Verbosity.QUIET:
-        return [finding for finding in left if finding.severity is Severity.ERROR]
-    return left
-
-
-def _left(file: FileOutcome) -> list[Finding]:
-    """What a person has to do about a file.  If it failed: to mend the cause, and to run again."""
-    left = [finding for finding in file.findings if finding.left_for_a_person]
-    if file.status == "failed":
-        return [finding for finding in left if finding.severity is Severity.ERROR]
-    return left
+        return [finding for finding in file.left if finding.severity is Severity.ERROR]
+    return list(file.left)
 
 
 def _place(file: FileOutcome, finding: Finding) -> Iterator[Line]:
@@ -93,37 +83,44 @@ def _place(file: FileOutcome, finding: Finding) -> Iterator[Line]:
 
 
 def _rewritten(outcome: RunOutcome, verbosity: Verbosity) -> Iterator[Line]:
-    files = [file for file in outcome.files if file.status == "rewritten"]
+    files = [file for file in outcome.files if file.status in ("rewritten", "created")]
     if not files:
         return
     room = len(files) if verbosity is Verbosity.VERBOSE else SHOWN_FILES
     yield line(("Rewritten" if outcome.written else "Would be rewritten", "bold"))
     for file in files[:room]:
         places = _count(sum(finding.rewritten for finding in file.findings), "place")
-        yield line(f"  {printable(file.shown)}: {places}")
+        what = "a new file" if file.status == "created" else places
+        yield line(f"  {printable(file.shown)}: {what}")
     if files[room:]:
         yield _and_more(_count(len(files[room:]), "more file"))
     yield line()
 
 
 def _table(outcome: RunOutcome) -> Iterator[Line]:
-    places: Counter[str] = Counter()
-    files: Counter[str] = Counter()
+    places: Counter[tuple[str, Severity]] = Counter()
+    files: Counter[tuple[str, Severity]] = Counter()
     for file in outcome.files:
-        codes = [finding.code for finding in _left(file)]
+        codes = [(finding.code, finding.severity) for finding in file.left]
         places.update(codes)
         files.update(set(codes))
     if not places:
         return
+    from codemods import guide  # with the whole table, which a tree with nothing to do never needs
+
+    titles = dict(guide.codes())
     rows = [
-        (code, _count(places[code], "place"), _count(files[code], "file"), _TITLES.get(code, ""))
-        for code in sorted(places)
+        (key, _count(places[key], "place"), _count(files[key], "file")) for key in sorted(places)
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    widths = [
+        max(len(key[1].value) for key in places),
+        *(max(len(row[column]) for row in rows) for column in (1, 2)),
+    ]
     yield line(("Left for a person (--explain CODE says more)", "bold"))
-    for code, in_places, in_files, title in rows:
+    for (code, severity), in_places, in_files in rows:
+        kind = (f"{severity.value:<{widths[0]}}", _STYLES[severity])
         counts = f"{in_places:>{widths[1]}} in {in_files:<{widths[2]}}"
-        yield line("  ", (f"{code:<{widths[0]}}", "yellow"), f"  {counts}  {title}")
+        yield line(f"  {code}  ", kind, f"  {counts}  {titles.get(code, '')}")
     yield line()
 
 
@@ -156,9 +153,13 @@ def _last_line(outcome: RunOutcome) -> str:
     if summary.rewritten:
         what = "rewritten" if outcome.written else "would be rewritten"
         parts.append(f"{_count(summary.rewritten, 'file')} {what}")
+    if summary.created:
+        parts.append(f"{summary.created:,} {'created' if outcome.written else 'would be created'}")
     if summary.failed:
         parts.append(f"{_count(summary.failed, 'file')} failed")
-    left = [len(_left(file)) for file in outcome.files if file.status != "failed"]
+    if summary.skipped:
+        parts.append(f"{_count(summary.skipped, 'file')} not written because of that")
+    left = [len(file.left) for file in outcome.files if file.status not in _URGENCY]
     if any(left):
         in_files = _count(sum(map(bool, left)), "file")
         parts.append(f"{_count(sum(left), 'place')} in {in_files} left for a person")

@@ -1,10 +1,12 @@
-"""The layout of one call: an argument taken out with LibCST, comments and line breaks kept."""
+"""The layout of one call: arguments taken out, named and put in with LibCST, its style kept."""
 
 from __future__ import annotations
 
 import libcst as cst
 
 from codemods.transforms.calls import CallPlan
+
+_EQUAL = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
 
 
 def rewrite_call(text: str, plan: CallPlan, newline: str) -> str:
@@ -14,6 +16,8 @@ def rewrite_call(text: str, plan: CallPlan, newline: str) -> str:
     call = cst.parse_expression(f"({text})", config)
     assert isinstance(call, cst.Call)
     arguments = list(call.args)
+    for position, word in plan.name:
+        arguments[position] = arguments[position].with_changes(keyword=cst.Name(word), equal=_EQUAL)
     for position, argument in enumerate(arguments):
         for old, new in plan.rename:
             if argument.keyword is not None and argument.keyword.value == old:
@@ -22,6 +26,9 @@ def rewrite_call(text: str, plan: CallPlan, newline: str) -> str:
     if plan.drop is not None:
         arguments, opening = _without(arguments, plan.drop, call.whitespace_before_args)
         call = call.with_changes(whitespace_before_args=opening)
+    for position, word, value in plan.add:
+        added = cst.Arg(cst.parse_expression(value), cst.Name(word), equal=_EQUAL)
+        arguments = _with(arguments, position, added, call.whitespace_before_args)
     call = call.with_changes(args=arguments)
     return cst.Module([], default_newline=newline).code_for_node(call)[1:-1]
 
@@ -60,6 +67,65 @@ def _without(
         previous = previous.with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=kept)
     rest[position - 1] = previous
     return rest, opening
+
+
+def _with(
+    arguments: list[cst.Arg],
+    position: int,
+    added: cst.Arg,
+    opening: cst.BaseParenthesizableWhitespace,
+) -> list[cst.Arg]:
+    """The arguments with one more, which is not the first; a comment stays with what it follows."""
+    previous = arguments[position - 1]
+    is_last = position == len(arguments)
+    before = opening
+    if position > 1:
+        comma = arguments[position - 2].comma
+        assert isinstance(comma, cst.Comma)
+        before = comma.whitespace_after
+    if not isinstance(previous.comma, cst.Comma):
+        # The last one, with no comma behind it: what follows it closes the call.
+        separator = _without_comment(before) if position > 1 else _between(before)
+        closing = previous.whitespace_after_arg
+        if isinstance(separator, cst.ParenthesizedWhitespace) and _has_comment(closing):
+            assert isinstance(closing, cst.ParenthesizedWhitespace)
+            separator = separator.with_changes(first_line=closing.first_line)
+            closing = _without_comment(closing)
+        previous = previous.with_changes(
+            comma=cst.Comma(whitespace_after=separator), whitespace_after_arg=_NOTHING
+        )
+        return [*arguments[:-1], previous, added.with_changes(whitespace_after_arg=closing)]
+    after = previous.comma.whitespace_after
+    separator = after
+    if is_last:
+        separator = _between(before)
+        if isinstance(separator, cst.ParenthesizedWhitespace) and _has_comment(after):
+            assert isinstance(after, cst.ParenthesizedWhitespace)
+            separator = separator.with_changes(first_line=after.first_line)
+    added = added.with_changes(comma=cst.Comma(whitespace_after=_without_comment(after)))
+    previous = previous.with_changes(comma=cst.Comma(whitespace_after=separator))
+    return [*arguments[: position - 1], previous, added, *arguments[position:]]
+
+
+_NOTHING = cst.SimpleWhitespace("")
+
+
+def _between(
+    before: cst.BaseParenthesizableWhitespace,
+) -> cst.BaseParenthesizableWhitespace:
+    """White space between two arguments in the style of that before one."""
+    if isinstance(before, cst.ParenthesizedWhitespace):
+        return _without_comment(before)
+    return cst.SimpleWhitespace(" ")
+
+
+def _without_comment(
+    space: cst.BaseParenthesizableWhitespace,
+) -> cst.BaseParenthesizableWhitespace:
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return space
+    line = space.first_line.with_changes(comment=None, whitespace=_NOTHING)
+    return space.with_changes(first_line=line, empty_lines=[])
 
 
 def _merge(

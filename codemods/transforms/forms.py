@@ -1,4 +1,4 @@
-"""Calls whose form changed (keywords, positions, unpacking): seen and reported."""
+"""Calls of the library whose form changed: keywords, positions, unpacking."""
 
 from __future__ import annotations
 
@@ -7,9 +7,29 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from codemods.migration import Migration
+from codemods.old_names import is_removed_module
 from codemods.references import Use
+from codemods.transforms.activation import move_reduction_n
+from codemods.transforms.bitmatrix import rewrite_bitmatrix
+from codemods.transforms.topk_calls import drop_return_bitmatrix, unpack_fields, unpacked_to
 from triton_kernels import moves
 from triton_kernels.moves import Codemod, Form, Move
+
+Rewriter = Callable[[Migration, Use, ast.Call], str]
+"""Rewrites a call, or says why it cannot be ("" = done)."""
+
+# How the forms are rewritten that the table says are.
+_REWRITERS: dict[str, Rewriter] = {
+    "TKM120": rewrite_bitmatrix,
+    "TKM121": rewrite_bitmatrix,
+    "TKM301": unpack_fields,
+    "TKM302": drop_return_bitmatrix,
+    "TKM310": drop_return_bitmatrix,
+    "TKM311": drop_return_bitmatrix,
+    "TKM312": drop_return_bitmatrix,
+    "TKM320": move_reduction_n,
+    "TKM321": move_reduction_n,
+}
 
 
 def _any_call(call: ast.Call) -> bool:
@@ -55,23 +75,38 @@ for _move in moves.MOVES:
         _BY_CALLABLE[_move.old].append(_move)
 
 
-def report_forms(migration: Migration) -> None:
-    """Report the old forms of calls of the library's functions and records."""
+def migrate_forms(migration: Migration) -> None:
+    """Decide on the old forms of calls of the library's functions and records."""
     for use in migration.references.uses:
         rows = _BY_CALLABLE.get(use.path)
-        call = _call_of(migration, use) if rows and use.certain else None
+        call = call_of(migration, use) if rows and use.certain else None
         if rows is None or call is None:
             continue
-        for move in rows:
-            if move.code in migration.codes and _shows(migration, call, move):
-                guard = migration.guards.around(call)
-                if guard is not None:
-                    migration.guarded(call, move, guard)
-                else:
-                    migration.left(call, move, f"{move.old_text}: {move.why}")
+        if is_removed_module(use.path) and migration.document.span(use.node) in migration.spans:
+            continue  # what the call goes through stays, and that has been said
+        for row in rows:
+            move = migration.selected(row)
+            if move is not None and _shows(migration, call, move):
+                if not migration.is_silenced(call, move.code):
+                    _migrate(migration, use, call, move)
 
 
-def _call_of(migration: Migration, use: Use) -> ast.Call | None:
+def _migrate(migration: Migration, use: Use, call: ast.Call, move: Move) -> None:
+    guard = migration.guards.around(call)
+    if guard is not None:
+        migration.guarded(call, move, guard)
+        return
+    if not migration.rewrites(move):
+        migration.left(call, move, f"{move.old_text}: {migration.why_not(move)}")
+        return
+    reason = _REWRITERS[move.code](migration, use, call)
+    if reason:
+        migration.left(call, move, f"{move.old_text}: {reason}")
+    else:
+        migration.changed(call, move, f"{move.old_text} -> {move.new}")
+
+
+def call_of(migration: Migration, use: Use) -> ast.Call | None:
     """The call of the use, a kernel's launch `kernel[grid](...)` included."""
     callee: ast.AST = use.node
     parent = migration.scopes.parents.get(callee)
@@ -83,7 +118,7 @@ def _call_of(migration: Migration, use: Use) -> ast.Call | None:
 def _shows(migration: Migration, call: ast.Call, move: Move) -> bool:
     """Whether the call has the old form."""
     if move.form is Form.UNPACK:
-        return _unpacked_to(migration, call) == int(move.detail)
+        return unpacked_to(migration, call) == int(move.detail)
     if call in migration.settled_calls:
         return False
     if move.form is Form.KEYWORD:
@@ -92,19 +127,6 @@ def _shows(migration: Migration, call: ast.Call, move: Move) -> bool:
         starred = any(isinstance(argument, ast.Starred) for argument in call.args)
         return not starred and len(call.args) > int(move.detail)
     return _PREDICATES[move.code](call)
-
-
-def _unpacked_to(migration: Migration, call: ast.Call) -> int | None:
-    """The number of names to which an assignment unpacks the call's result."""
-    parent = migration.scopes.parents.get(call)
-    if not isinstance(parent, ast.Assign) or parent.value is not call:
-        return None
-    target = parent.targets[0]
-    if not isinstance(target, (ast.Tuple, ast.List)):
-        return None
-    if any(isinstance(element, ast.Starred) for element in target.elts):
-        return None
-    return len(target.elts)
 
 
 def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-_PRAGMA = re.compile(r"#\s*(?:noqa|type:|pyright:|mypy:|pylint:|ruff:|isort:|pragma:|fmt:)", re.I)
+_PRAGMA = re.compile(
+    r"#\s*(?:noqa|triton-kernels:|type:|pyright:|mypy:|pylint:|ruff:|isort:|pragma:|fmt:)", re.I
+)
 _FITS = 88
 
 

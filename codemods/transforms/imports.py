@@ -66,8 +66,14 @@ def rewrite_imports(migration: Migration) -> None:
     """Turn `migration.imports` into edits of the statements."""
     changed: dict[Statement, dict[int, list[NewImport]]] = {}
     for imported, news in migration.imports.items():
-        changed.setdefault(imported.statement, {})[imported.position] = news
+        spelled = [replace(new, module=imported.spell(new.module)) for new in news]
+        changed.setdefault(imported.statement, {})[imported.position] = spelled
     suites: dict[int, _Suite] = {}
+    for extended in migration.additions:
+        if extended not in changed:
+            statements = _suite_around(migration, extended)
+            suite = suites.setdefault(id(statements), _Suite(statements))
+            suite.outputs[extended] = [_extended(migration, extended)]
     for statement in sorted(changed, key=lambda node: (node.lineno, node.col_offset)):
         statements = _suite_around(migration, statement)
         suite = suites.setdefault(id(statements), _Suite(statements))
@@ -92,14 +98,40 @@ def _replace_statement(
     text = migration.document.text[place.start : place.end]
     layout = parse_import(text, migration.document.newline_at(place.start))
     groups, plain = _regroup(statement, layout, news)
-    layouts = _plain_parts(layout, plain)
+    layouts = _plain_parts(statement, layout, plain)
     if isinstance(statement, ast.Import):
         trailing = "" if plain else layout.trailing
         layout = replace(layout, head="from ", between=" import ", trailing=trailing)
     layouts += _from_parts(migration, suite, place, layout, groups)
+    if isinstance(statement, ast.ImportFrom):
+        for name in sorted(migration.additions.get(statement, ())):
+            layouts = [_with(part, name, statement.module) for part in layouts]
     if place.alone:
         layouts = [part.wrapped(place.indent) for part in layouts]
     suite.outputs[statement] = [_Output(place, part) for part in layouts]
+
+
+def _extended(migration: Migration, statement: ast.ImportFrom) -> _Output:
+    """A statement of which nothing changes but that it imports more."""
+    output = _as_it_stands(migration, statement)
+    layout = output.layout
+    for name in sorted(migration.additions[statement]):
+        layout = layout.with_item(name, None)
+    output.layout = layout.wrapped(output.place.indent) if output.place.alone else layout
+    output.changed = True
+    return output
+
+
+def _as_it_stands(migration: Migration, statement: Statement) -> _Output:
+    place = _Place.of(migration, statement)
+    newline = migration.document.newline_at(place.start)
+    layout = parse_import(migration.document.text[place.start : place.end], newline)
+    return _Output(place, layout, is_new=False)
+
+
+def _with(layout: ImportLayout, name: str, module: str | None) -> ImportLayout:
+    """The statement with one name more if it is that of the module."""
+    return layout.with_item(name, None) if layout.module == module else layout
 
 
 _Groups = dict[str, list[tuple[int, Item]]]
@@ -130,10 +162,15 @@ def _regroup(
     return groups, plain
 
 
-def _plain_parts(layout: ImportLayout, plain: list[Item]) -> list[ImportLayout]:
+def _plain_parts(
+    statement: Statement, layout: ImportLayout, plain: list[Item]
+) -> list[ImportLayout]:
     """`import` statements for whole modules: one each where the old statement named one."""
     if not plain:
         return []
+    if isinstance(statement, ast.ImportFrom):
+        bare = (replace(item, lead=(), comment="", gap="") for item in plain)
+        return [ImportLayout("import", "", " ", (item,), newline=layout.newline) for item in bare]
     if len(layout.items) > 1:
         return [replace(layout, items=tuple(plain))]
     return [
@@ -146,7 +183,9 @@ def _from_parts(
     migration: Migration, suite: _Suite, place: _Place, layout: ImportLayout, groups: _Groups
 ) -> list[ImportLayout]:
     """`from` imports for the names that no other statement of the block takes."""
-    may_move = place.alone and not (layout.header or layout.closing or layout.trailing)
+    may_move = place.alone and not (
+        layout.header or layout.closing or layout.trailing or place.statement in migration.additions
+    )
     rest: _Groups = {}
     for module in sorted(groups):
         named = groups[module]
@@ -181,25 +220,32 @@ def _host(migration: Migration, suite: _Suite, statement: Statement, module: str
         ):
             return None
         for output in suite.outputs.get(other, ()):
-            if output.layout.module == module:
+            fits = output.layout.module == module and output.place.alone
+            if fits and _is_in_same_part(migration, output, statement):
                 return output
         if other in suite.outputs or other.level or other.module != module:
             continue
         if other.names[0].name == "*" or _is_changing(migration, other):
             continue
-        place = _Place.of(migration, other)
-        if not place.alone:
+        if not _Place.of(migration, other).alone:
             continue
-        newline = migration.document.newline_at(place.start)
-        layout = parse_import(migration.document.text[place.start : place.end], newline)
-        output = _Output(place, layout, is_new=False)
+        output = _as_it_stands(migration, other)
+        if not _is_in_same_part(migration, output, statement):
+            continue
         suite.outputs[other] = [output]
         return output
     return None
 
 
+def _is_in_same_part(migration: Migration, output: _Output, statement: Statement) -> bool:
+    document = migration.document
+    return document.part_of(output.place.start) == document.part_of(document.span(statement)[0])
+
+
 def _is_changing(migration: Migration, statement: ast.ImportFrom) -> bool:
-    return any(imported.statement is statement for imported in migration.imports)
+    return statement in migration.additions or any(
+        imported.statement is statement for imported in migration.imports
+    )
 
 
 def _take(migration: Migration, host: _Output, items: list[Item], place: _Place) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from codemods.edits import Edit
 from codemods.findings import Bucket
-from codemods.guards import Guard, TryBranch, try_branches
+from codemods.guards import Guard, try_branches
 from codemods.migration import Migration, NewImport
-from codemods.references import LIBRARY, Binding, ImportedName, Use
-from codemods.transforms.calls import CallPlan, plan_call
+from codemods.old_names import LIBRARY, is_removed_module
+from codemods.references import Binding, ImportedName, Use
+from codemods.transforms.calls import CallPlan, edit_call, plan_call
+from codemods.transforms.siblings import imports_new_home, is_in_other_branch, is_probe
 from triton_kernels import moves
-from triton_kernels.moves import CallChange, Codemod, Move
+from triton_kernels.moves import Move
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,9 @@ def _is_old_name(imported: ImportedName) -> bool:
     return (
         isinstance(imported.statement, ast.ImportFrom)
         and imported.loads != LIBRARY
+        and (imported.is_star or imported.target not in moves.BY_OLD_MODULE)
         and (imported.target in moves.BY_OLD_NAME or is_removed_module(imported.loads))
     )
-
-
-def is_removed_module(path: str) -> bool:
-    """Whether a dotted path is a module that is no more, or lies in one."""
-    return any(path == old or path.startswith(f"{old}.") for old in moves.BY_OLD_MODULE)
 
 
 def _migrate_binding(migration: Migration, binding: Binding, olds: list[ImportedName]) -> None:
@@ -60,8 +57,13 @@ def _migrate_binding(migration: Migration, binding: Binding, olds: list[Imported
             _report_unknown(migration, olds)
         return
     uses = _uses_of(migration, binding)
-    stays = {imported: why_import_stays(migration, imported) for imported in olds}
-    free = [imported for imported in olds if stays[imported] is None]
+    silenced = [each for each in olds if migration.is_silenced(each.alias, move.code)]
+    stays = {
+        imported: why_import_stays(migration, imported)
+        for imported in olds
+        if imported not in silenced
+    }
+    free = [imported for imported, stay in stays.items() if stay is None]
     for imported, stay in stays.items():
         if stay is not None:
             say_stay(migration, imported.alias, move, stay)
@@ -75,7 +77,8 @@ def _migrate_binding(migration: Migration, binding: Binding, olds: list[Imported
         return
     for imported in free:
         migration.imports[imported] = [news]
-        migration.changed(imported.alias, move, f"{move.old_text} -> {news.path}")
+        new = imported.spell(news.path)
+        migration.changed(imported.alias, move, f"{move.old_text} -> {new}")
     migration.introduced.add(news.path)
 
 
@@ -91,14 +94,18 @@ def _destination(
 
     resolved: the name means the old one, and nothing else, wherever it is used.
     """
-    if move.codemod is not Codemod.REWRITES:
-        return move.why
+    if not migration.rewrites(move):
+        return migration.why_not(move)
+    line = migration.patches.line_for(move.old)
+    if line and binding[0] is not migration.scopes.module:
+        return f"line {line} patches the old module, which would miss it"
     local = binding[1]
     if move.call is None:
         return _import_as(move.new, local)
-    plans, reason = plan_uses(migration, move.call, uses, resolved=resolved)
+    calls = {use: _call_of(migration, use) for use in uses}
+    plans, reason = plan_uses(migration, move, calls, resolved=resolved)
     if move.fallback:
-        is_value = any(_call_of(migration, use) is None for use in uses)
+        is_value = None in calls.values()
         exported = binding[0] is migration.scopes.module and local in migration.references.exported
         if reason or is_value or exported or not resolved or not uses:
             return _import_as(move.fallback, local)
@@ -117,18 +124,20 @@ def _destination(
 
 
 def plan_uses(
-    migration: Migration, change: CallChange, uses: list[Use], *, resolved: bool
+    migration: Migration, move: Move, uses: dict[Use, ast.Call | None], *, resolved: bool
 ) -> tuple[dict[ast.Call, CallPlan], str]:
     """The plan for each call among the uses, and why some use cannot follow ("" = all can).
 
+    uses: with the call of each, None where it is handed on as a value.
     resolved: the uses mean the old function and nothing else.  Where they might not, a call that
     would have to change cannot.  Neither can any, where the function is handed on as a value in a
     file whose other calls name a parameter that goes.
     """
+    change = move.call
+    assert change is not None
     plans: dict[ast.Call, CallPlan] = {}
     handed_on = False
-    for use in uses:
-        call = _call_of(migration, use)
+    for use, call in uses.items():
         if call is None:
             handed_on = True
             continue
@@ -140,6 +149,8 @@ def plan_uses(
             return {}, f"the call in line {line} would change, but may mean another function"
         if plan.changes and not migration.can_edit(use.node):
             return {}, f"the call in line {line} stands in an f-string"
+        if plan.changes and migration.is_silenced(call, move.code):
+            return {}, f"the call in line {line} is to be ignored"
         plans[call] = plan
     if handed_on or not resolved:
         known = {id(_call_of(migration, use)) for use in migration.references.uses}
@@ -163,24 +174,10 @@ def edit_calls(migration: Migration, move: Move, plans: dict[ast.Call, CallPlan]
         if not plan.changes:
             continue
         assert move.call is not None
-        start, end = migration.document.span(call)
-        newline = migration.document.newline_at(start)
-        migration.edits.append(Edit(start, end, _Rewriter(plan, newline)))
+        edit_call(migration, call, plan)
         words = [f"argument {move.call.drop[0]} dropped"] if plan.drop is not None else []
         words += [f"argument {old} renamed to {new}" for old, new in plan.rename]
         migration.changed(call, move, f"{move.old_text}: {', '.join(words)}")
-
-
-@dataclass(frozen=True)
-class _Rewriter:
-    plan: CallPlan
-    newline: str
-
-    def __call__(self, text: str) -> str:
-        # LibCST is imported by the first file that needs it.
-        from codemods.transforms.call_layout import rewrite_call
-
-        return rewrite_call(text, self.plan, self.newline)
 
 
 def _call_of(migration: Migration, use: Use) -> ast.Call | None:
@@ -218,6 +215,8 @@ def _migrate_star(migration: Migration, stars: list[ImportedName]) -> None:
     star = stars[0]
     module_move = migration.module_row(star.loads)
     if module_move is None:
+        return
+    if migration.is_silenced(star.alias, module_move.code):
         return
     stay = why_import_stays(migration, star)
     if stay is not None:
@@ -265,18 +264,21 @@ def why_import_stays(migration: Migration, imported: ImportedName) -> Stay | Gua
     if guard is not None:
         return guard
     for branch in try_branches(migration.scopes, imported.statement):
-        others = branch.other_branches()
-        if _imports_new_home(migration, others):
+        if imports_new_home(migration, branch.other_branches()):
             return Stay(
                 Bucket.ALREADY_NEW,
                 "the other branch of this `try` imports from the new homes",
             )
-        if not branch.in_handler and _is_probe(migration, imported, branch):
+        if not branch.in_handler and is_probe(migration, imported, branch):
             return Stay(
                 Bucket.FOR_A_PERSON,
                 "the file tests whether this import worked, which tells it the library's release; "
                 "the facade makes it work",
             )
+    if is_in_other_branch(migration, imported):
+        return Stay(
+            Bucket.ALREADY_NEW, "the other branch of this `if` imports it from its new home"
+        )
     return None
 
 
@@ -288,37 +290,3 @@ def say_stay(migration: Migration, node: ast.AST, move: Move, stay: Stay | Guard
         migration.already_new(node, move, f"{move.old_text} left alone: {stay.reason}")
     else:
         migration.left(node, move, f"{move.old_text} stays: {stay.reason}")
-
-
-def _imports_new_home(migration: Migration, statements: list[ast.stmt]) -> bool:
-    inside = {node for statement in statements for node in ast.walk(statement)}
-    return any(
-        imported.statement in inside
-        and imported.loads != LIBRARY
-        and not is_removed_module(imported.loads)
-        and not is_removed_module(imported.target)
-        for imported in migration.references.imports
-    )
-
-
-def _is_probe(migration: Migration, imported: ImportedName, branch: TryBranch) -> bool:
-    """Whether the handler marks the name as missing and the file asks for the mark."""
-    scope, local = imported.binding
-    inside = {node for statement in branch.other_branches() for node in ast.walk(statement)}
-    marked = any(node in inside for node in scope.bindings.get(local, ()))
-    if not marked:
-        return False
-    for use in migration.references.uses:
-        if use.binding != imported.binding or use.node is not use.root:
-            continue
-        parent = migration.scopes.parents.get(use.node)
-        if isinstance(parent, (ast.If, ast.IfExp, ast.While, ast.Assert)):
-            if parent.test is use.node:
-                return True
-        if isinstance(parent, (ast.BoolOp, ast.UnaryOp)):
-            return True
-        if isinstance(parent, ast.Compare) and any(
-            isinstance(operator, (ast.Is, ast.IsNot)) for operator in parent.ops
-        ):
-            return True
-    return False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import textwrap
 
-from codemods.findings import Bucket, Finding
+from codemods.findings import PROBLEMS, Bucket, Finding
 from codemods.source import SourceOptions, migrate_source
 from triton_kernels import moves
 
-ALL = SourceOptions(frozenset(moves.BY_CODE))
+ALL = SourceOptions(frozenset(moves.BY_CODE) | {problem.code for problem in PROBLEMS})
 
 
 def dedent(text: str) -> str:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -101,7 +102,7 @@ def test_modules_of_the_code_to_be_migrated_are_not_imported(tmp_path):
     bomb = "raise SystemExit('imported from the current folder')\n"
     plant(tmp_path, {f"{name}.py": bomb for name in SHADOWS})
     plant(tmp_path, {"triton_kernels/__init__.py": bomb, "concurrent/__init__.py": bomb})
-    plant(tmp_path, {f"m{n}.py": OLD + "# filler\n" * 10_000 for n in range(6)})
+    plant(tmp_path, {f"m{n}.py": OLD + "# filler\n" * 20_000 for n in range(6)})
     done = migrate(".", "--jobs", "2", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "m5.py").read_text().startswith(NEW)
@@ -140,10 +141,17 @@ def test_the_command_runs_in_an_uninstalled_checkout_of_its_own(tmp_path):
         (["--explain", ""], "unknown code ''"),
         (["a.py", "--jobs", "0"], "a whole number from 1"),
         (["a.py", "--jobs", "two"], "not 'two'"),
-        (["a.py", "--report", "xml"], "text or json was expected, not 'xml'"),
+        (["a.py", "--report", "xml"], "json, sarif, github, html was expected, not 'xml'"),
         (["a.py", "--report", "json:no/such/x.json"], "no/such/x.json"),
         (["a.py", "--report", "json", "--report", "text"], "one document"),
         (["a.py", "--report", "json", "--diff"], "--report json:FILE"),
+        (["a.py", "--report", "sarif", "--report", "github"], "one document"),
+        (["a.py", "--report", "html:no/such/x.html"], "no/such/x.html"),
+        (["a.py", "--save-patch", "no/such/x.patch"], "the patch cannot be written to no/such"),
+        (["a.py", "--save-patch", "."], "the patch cannot be written to ."),
+        (["a.py", "--target", "bundeld"], "unknown target 'bundeld': did you mean bundled?"),
+        (["a.py", "--target", "x"], "unknown target 'x': known are bundled, upstream-3.6"),
+        (["a.py", "--from", "3.7"], "unknown from '3.7': did you mean 3.6?"),
         (["a.py", "--check", "--diff"], "not allowed with"),
         (["a.py", "-q", "-v"], "not allowed with"),
         (["a.py", "--exclude", "!"], "'!'"),
@@ -170,9 +178,11 @@ def test_the_help_names_every_option_and_exit_code(capsys):
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
     options = (
-        "--check --diff --allow-dirty --select --ignore --exclude --no-gitignore --jobs --report"
+        "--check --diff --save-patch --allow-dirty --keep-going --verify-imports --target --from "
+        "--unsafe --vendored --select --ignore --exclude --no-gitignore --jobs --no-config "
+        "--report --explain --list-codes --version -q -v"
     )
-    for option in (*options.split(), "--explain", "--list-codes", "--version", "-q", "-v"):
+    for option in options.split():
         assert option in said
     assert "\n  2  wrong arguments" in said
 
@@ -196,9 +206,9 @@ def test_codes_are_listed_and_explained(capsys):
 def test_select_and_ignore_choose_the_codes(tmp_path, capsys):
     seen = []
 
-    def watch(data, options):
+    def watch(data, name, options):
         seen.append(options.codes)
-        return old_to_new(data, options)
+        return old_to_new(data, name, options)
 
     plant(tmp_path, {"a.py": OLD})
     for options in ([], ["--select", "tkm001, TKM002"], ["--ignore", "TKM001"],
@@ -225,6 +235,12 @@ def test_the_report_goes_where_it_is_sent(tree, tmp_path, capsys):
     document = json.loads(file.read_text())
     assert main([str(tree), "--check", "--report", "json"], transform=old_to_new) == 1
     assert json.loads(capsys.readouterr().out) == document
+    for form in ("sarif", "github", "html"):
+        assert main([str(tree), "--check", "--report", form], transform=old_to_new) == 1
+        said = capsys.readouterr().out
+        assert main([str(tree), "--check", "--report", f"{form}:{file}"], transform=old_to_new) == 1
+        assert "1 file would be rewritten" in capsys.readouterr().out
+        assert without_time(file.read_text()) == without_time(said)
     assert (document["written"], document["summary"]["rewritten"]) == (False, 1)
     assert [entry["path"] for entry in document["files"]] == ["a.py"]
     text = tmp_path / "out.txt"
@@ -232,6 +248,10 @@ def test_the_report_goes_where_it_is_sent(tree, tmp_path, capsys):
     assert main([str(tree), "--check", *options], transform=old_to_new) == 1
     assert json.loads(capsys.readouterr().out) == document
     assert "1 file would be rewritten" in text.read_text()
+
+
+def without_time(text: str) -> str:
+    return re.sub(r"[0-9.]+ s\b", "", text)
 
 
 def test_a_report_that_cannot_be_written_is_trouble(tree, capsys, monkeypatch):
@@ -281,7 +301,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
 
 
 def test_an_interruption_ends_with_a_message_and_130(tree, capsys):
-    def stop(data, options):
+    def stop(data, name, options):
         raise KeyboardInterrupt
 
     assert main([str(tree)], transform=stop) == 130
@@ -354,6 +374,24 @@ def test_importing_the_command_imports_almost_nothing(tmp_path):
     assert min(times) < 0.060
     heavy = {"rich", "pathspec", "libcst", "concurrent", "argparse", "torch", "triton"}
     assert not heavy & set(modules.split())
+
+
+def test_a_tree_with_nothing_to_do_needs_neither_table_nor_transforms(tmp_path):
+    plant(tmp_path, {"a.py": ELSEWHERE, "pyproject.toml": "[project]\nname = 'x'\n"})
+    code = (
+        "import sys; from codemods.migrate import main;"
+        f"assert main([{str(tmp_path)!r}]) == 0; print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Nothing to do" in done.stdout
+    needless = {"triton_kernels.moves", "codemods.engine", "codemods.source", "libcst", "rich"}
+    assert not needless & set(done.stderr.split())
 
 
 def test_a_large_tree_with_nothing_to_do_costs_little_more_than_reading_it(tmp_path):

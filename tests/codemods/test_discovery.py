@@ -9,6 +9,7 @@ import pytest
 from trees import ELSEWHERE, OLD, git, plant, repository
 
 from codemods.discovery import BadPattern, Discovery, MissingPath, discover
+from codemods.file_kinds import needles_of
 from codemods.progress import NoProgress
 
 
@@ -31,6 +32,32 @@ def make(request: pytest.FixtureRequest):
 def test_python_files_and_stubs_are_found_in_a_stable_order(make, tmp_path):
     make(tmp_path, {"b/x.py": OLD, "a.py": OLD, "c.pyi": OLD, "d.txt": OLD, "b/a/y.py": OLD})
     assert found(tmp_path) == ["a.py", "b/a/y.py", "b/x.py", "c.pyi"]
+
+
+def test_notebooks_and_files_that_pin_the_library_are_found(make, tmp_path):
+    pin = "triton-kernels==1.0\n"
+    names = [
+        "n.ipynb",
+        "requirements-dev.txt",
+        "pyproject.toml",
+        "docker/Dockerfile.cuda",
+        "x.cmake",
+    ]
+    make(tmp_path, dict.fromkeys([*names, "notes.txt", "x.toml", "Makefile"], pin + OLD))
+    assert found(tmp_path) == sorted(names)
+    # A pin is spelled with a dash, too: elsewhere that is no mention.
+    make_again = dict.fromkeys(names, pin) | {"a.py": pin}
+    plant(tmp_path, make_again)
+    assert found(tmp_path) == sorted(set(names) - {"n.ipynb"})
+
+
+def test_a_vendored_copy_under_another_name_makes_candidates(tmp_path):
+    plant(tmp_path, {"a.py": "from x.tk.routing import routing\n", "b.py": OLD, "c.py": ELSEWHERE})
+    assert found(tmp_path) == ["b.py"]
+    needles = needles_of(["x.tk", "vllm.third_party.triton_kernels"])
+    assert needles == (b"triton_kernels", b"tk")
+    seen = discover([str(tmp_path)], (), True, NoProgress(), needles)
+    assert [candidate.name for candidate in seen.candidates] == ["a.py", "b.py"]
 
 
 def test_a_file_that_does_not_mention_the_library_is_counted_and_not_kept(make, tmp_path):

@@ -176,6 +176,52 @@ IMPORTS = {
                 logger.error("no kernels: %s", e)
         """,
     ),
+    "a flag that says whether the library is there is no probe": (
+        """
+        try:
+            from triton_kernels.routing import routing
+            HAS_KERNELS = True
+        except ImportError:
+            HAS_KERNELS = False
+        if HAS_KERNELS:
+            from triton_kernels.matmul_ogs import matmul_ogs
+        """,
+        """
+        try:
+            from triton_kernels.legacy import legacy_routing as routing
+            HAS_KERNELS = True
+        except ImportError:
+            HAS_KERNELS = False
+        if HAS_KERNELS:
+            from triton_kernels.matmul_ogs import matmul_ogs
+        """,
+    ),
+    "asking for a name only to raise is no probe": (
+        """
+        try:
+            from triton_kernels.routing import routing
+        except ImportError:
+            routing = None
+
+        def run(x):
+            if routing is None:
+                raise RuntimeError("install triton_kernels")
+            assert routing is not None
+            return routing(x, 4)
+        """,
+        """
+        try:
+            from triton_kernels.legacy import legacy_routing as routing
+        except ImportError:
+            routing = None
+
+        def run(x):
+            if routing is None:
+                raise RuntimeError("install triton_kernels")
+            assert routing is not None
+            return routing(x, 4)
+        """,
+    ),
     "the version of something else is no guard": (
         """
         import sys

@@ -16,8 +16,7 @@ NOT_OURS = {
     "another package's module": "from sglang.moe.triton_kernels import routing\nrouting(a, 1)\n",
     "a longer name": "from triton_kernels_benchmark.routing import routing\n",
     "a local variable": (
-        'triton_kernels = get_kernel("kernels-community/triton_kernels")\n'
-        "out = triton_kernels.routing.routing_torch(logits, 4)\n"
+        "triton_kernels = load()\nout = triton_kernels.routing.routing_torch(logits, 4)\n"
     ),
     "a parameter": "def f(triton_kernels):\n    return triton_kernels.routing.routing(1, 2)\n",
     "a function's own routing": (
@@ -122,6 +121,73 @@ def test_the_old_branch_beside_a_new_one_is_left(text: str) -> None:
     assert Bucket.ALREADY_NEW in {found.bucket for found in findings}
 
 
+SAME_NAME_IN_THE_OTHER_BRANCH = {
+    "new in the if": """
+        if IS_NEW:
+            from triton_kernels.matmul_ogs import GatherIndx
+        else:
+            from triton_kernels.routing import GatherIndx
+        """,
+    "new in the else": """
+        if not settled:
+            from triton_kernels.routing import RoutingData
+        else:
+            from triton_kernels.matmul_ogs import RoutingData
+        """,
+    "new in an elif": """
+        if first:
+            from triton_kernels.routing import RoutingData
+        elif second:
+            from triton_kernels.matmul_ogs import RoutingData
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    "text", SAME_NAME_IN_THE_OTHER_BRANCH.values(), ids=SAME_NAME_IN_THE_OTHER_BRANCH.keys()
+)
+def test_an_old_branch_whose_other_one_binds_the_name_to_the_new_home_is_left(text: str) -> None:
+    findings = check_noop(text)
+    assert {found.bucket for found in findings} == {Bucket.ALREADY_NEW}
+
+
+PROBES = {
+    "the name is None where the import failed": """
+        try:
+            from triton_kernels.routing import routing
+        except ImportError:
+            routing = None
+        run = old if routing is not None else new
+        """,
+    "a flag chooses the new library": """
+        try:
+            from triton_kernels.routing import routing
+            HAS_OLD = True
+        except ImportError:
+            HAS_OLD = False
+        if not HAS_OLD:
+            from triton_kernels.topk import topk
+        """,
+    "a flag chooses in its else": """
+        try:
+            from triton_kernels.routing import routing
+            old = True
+        except (ImportError, AttributeError):
+            old = False
+        if old:
+            run = routing
+        else:
+            from triton_kernels.legacy import legacy_routing as run
+        """,
+}
+
+
+@pytest.mark.parametrize("text", PROBES.values(), ids=PROBES.keys())
+def test_an_import_that_tells_the_release_is_left_to_a_person(text: str) -> None:
+    findings = check_noop(text)
+    assert "TKM013" in codes(findings, Bucket.FOR_A_PERSON)
+
+
 def test_both_branches_never_become_the_same() -> None:
     check_noop("""
         try:
@@ -202,8 +268,8 @@ FOR_A_PERSON = {
         "from triton_kernels.topk import topk\ntopk(x, 4).mask_metadata.col_sorted_indx\n",
         "TKM402",
     ),
-    "old unpacking of topk": (
-        "from triton_kernels.topk import topk\nvals, indx, mask = topk(x, 4)\n",
+    "old unpacking of topk to several targets": (
+        "from triton_kernels.topk import topk\nout = vals, indx, mask = topk(x, 4)\n",
         "TKM301",
     ),
 }

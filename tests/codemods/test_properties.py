@@ -8,12 +8,10 @@ import textwrap
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewriting import ALL
 
 from codemods.findings import Bucket
 from codemods.source import SourceOptions, migrate_source
-from triton_kernels import moves
-
-ALL = SourceOptions(frozenset(moves.BY_CODE))
 
 MOVED = ["RoutingData", "GatherIndx", "ScatterIndx", "routing", "routing_from_bitmatrix"]
 STAYING = ["ExptData", "sort_tokens", "topk_torch", "_combined_routing_compute"]
@@ -62,6 +60,15 @@ CHAINS = [
     ("from vllm.third_party.triton_kernels.routing import RoutingData as theirs", 0),
     ("import triton_kernels.matmul_ogs", 0),
     ("from triton_kernels.matmul_ogs import matmul_ogs", 0),
+    ("d: 'tuple[triton_kernels.routing.RoutingData, int]'", 1),
+    ("import triton_kernels.routing as q\nk: 'q.RoutingData | None' = getattr(q, 'is_hip')", 3),
+    ("m = import_module('triton_kernels.routing').RoutingData", 2),
+    ("with patch('triton_kernels.routing.routing'): pass", 1),
+    ("import triton_kernels.routing as p\np.sort_tokens = p.is_hip", 3),
+    ("from triton_kernels.topk import topk as tk\nvals, indx, mask = tk(x, 4)", 1),
+    ("from triton_kernels.tensor import Bitmatrix as B\nb = B(w, [1, 2], scratchpad=None)", 1),
+    ("hub = get_kernel('kernels-community/triton_kernels')\nhub.routing.RoutingData", 0),
+    ("# from triton_kernels.matmul_ogs import x  # triton-kernels: ignore", 0),
     ("if triton_kernels_version < '3.6':\n    from triton_kernels.routing import is_hip", 1),
 ]
 
@@ -101,6 +108,8 @@ def programs(draw: st.DrawFn) -> tuple[str, int]:
     text = draw(st.sampled_from(["", "import os\n"])) + text
     if draw(st.booleans()):
         text = text.replace("    ", "\t")
+    if draw(st.integers(0, 3)) == 0:
+        text = "\f" + text.replace("\nmark", "\n\f\nmark")
     newline = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
     return (text + draw(st.sampled_from(["", "\n"]))).replace("\n", newline), mentions
 
@@ -142,6 +151,50 @@ def test_every_mention_of_an_old_name_ends_in_exactly_one_bucket(
     assert len(found) == mentions
     places = [(finding.line, finding.column) for finding in found]
     assert len(set(places)) == len(places) or "'''" in text
+
+
+ENCODINGS = [
+    ("utf-8", ""),
+    ("utf-8-sig", ""),
+    ("latin-1", "# -*- coding: latin-1 -*-\n"),
+    ("cp1252", "#!python\n# vim: set fileencoding=cp1252 :\n"),
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs(), st.sampled_from(ENCODINGS))
+def test_the_encoding_of_a_program_changes_nothing(
+    program: tuple[str, int], encoding: tuple[str, str]
+) -> None:
+    text, _ = program
+    name, cookie = encoding
+    text = cookie + text + "  # é"
+    plain = migrate_source(text.removeprefix(cookie).encode(), ALL)
+    result = migrate_source(text.encode(name), ALL)
+    assert not result.failed, result.findings
+    assert len(result.findings) == len(plain.findings)
+    if plain.new is None:
+        assert result.new is None
+    else:
+        assert result.new is not None
+        assert result.new == (cookie + plain.new.decode()).encode(name)
+
+
+WHOLE = (
+    "# see triton_kernels.routing\nfrom triton_kernels.routing import (\n    RoutingData,  # é\n"
+    "    routing as r,\n)\n\nd, g, s = r(x, 4, simulated_ep=1)\n"
+    "v: 'triton_kernels.routing.RoutingData' = d.expt_data.token_offs_pad[2]\n"
+)
+
+
+def test_every_beginning_of_a_file_is_handled() -> None:
+    data = WHOLE.encode()
+    for end in range(len(data)):
+        result = migrate_source(data[:end], ALL)
+        assert all("given up" not in found.message for found in result.findings), data[:end]
+        if result.new is not None:
+            ast.parse(result.new)
+            assert migrate_source(result.new, ALL).new is None
 
 
 @settings(max_examples=60, deadline=None)

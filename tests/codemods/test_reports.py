@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from trees import CODES, ELSEWHERE, LEFT, OLD, contents, git, old_to_new, plant, repository
 
 from codemods.findings import UNREADABLE, Bucket, Finding, Severity
+from codemods.outcomes import FileOutcome, RunOutcome, Summary, Texts
 from codemods.reports import diff, json_report, output, progress_bar, text
 from codemods.reports.lines import line, plain, printable
-from codemods.run import FileOutcome, RunOptions, RunOutcome, Summary, Texts, run
+from codemods.run import RunOptions, run
 
 VERBOSE, NORMAL, QUIET = text.Verbosity.VERBOSE, text.Verbosity.NORMAL, text.Verbosity.QUIET
 
@@ -34,6 +35,7 @@ def outcome_of(
         searched=10,
         mentioning=len(files),
         rewritten=count("rewritten"),
+        created=count("created"),
         unchanged=count("unchanged"),
         failed=count("failed"),
         skipped=count("skipped"),
@@ -144,6 +146,7 @@ def test_the_json_report_has_this_shape():
             "searched": 10,
             "mentioning": 3,
             "rewritten": 1,
+            "created": 0,
             "unchanged": 1,
             "failed": 1,
             "skipped": 0,
@@ -185,8 +188,8 @@ def test_the_text_report_groups_by_file_troubles_first_and_ends_with_the_sums():
         "  src/a.py: 1 place\n"
         "\n"
         "Left for a person (--explain CODE says more)\n"
-        "  TKM004  1 place in 1 file  triton_kernels.routing.ExptData\n"
-        "  TKM903  1 place in 1 file  file cannot be read\n"
+        "  TKM004  warning  1 place in 1 file  triton_kernels.routing.ExptData\n"
+        "  TKM903  error    1 place in 1 file  file cannot be read\n"
         "\n"
         "4 mentions of old names: 1 changed, 1 for a person, 2 comment or docstring.\n"
         "1 file rewritten, 1 file failed, 1 place in 1 file left for a person"
@@ -245,7 +248,7 @@ def test_ten_thousand_findings_make_a_short_report_that_counts_the_rest():
     assert report.count("\n") < 200
     assert "... and 9,951 more places in 996 files" in report
     assert "... and 970 more files" in report
-    assert "TKM004  10,000 places in 1,000 files" in report
+    assert "TKM004  warning  10,000 places in 1,000 files" in report
     assert report.startswith("src/z.py TKM903")  # never cut off
     assert said(outcome_of(*files, error), VERBOSE).count("\n") > 10_000
 
@@ -352,8 +355,8 @@ def test_the_patch_of_a_run_applies_with_git_and_with_patch(tmp_path, name, befo
     options = RunOptions(codes=CODES, write=False, keep_texts=True)
     after = before.replace("routing", "matmul_ogs").encode()
 
-    def rename(data, options):
-        return old_to_new(data, options).__class__(data.replace(b"routing", b"matmul_ogs"))
+    def rename(data, name, options):
+        return old_to_new(data, name, options).__class__(data.replace(b"routing", b"matmul_ogs"))
 
     patch = diff.render(run([str(repo)], options, transform=rename))
     assert patch == diff.render(run([str(plain_copy)], options, transform=rename))

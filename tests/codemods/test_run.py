@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -17,16 +18,20 @@ from trees import CODES, ELSEWHERE, LEFT, NEW, OLD, contents, git, old_to_new, p
 from codemods.findings import (
     CHANGED_MEANWHILE,
     CRASHED,
+    STUCK,
+    TOO_LARGE,
     UNCOMMITTED,
     UNREADABLE,
     UNWRITABLE,
+    WITHHELD,
     Bucket,
     Finding,
     Severity,
 )
-from codemods.pool import migrate_all
+from codemods.outcomes import RunOutcome
+from codemods.pool import Task, migrate_all
 from codemods.progress import NoProgress
-from codemods.run import Interrupted, RunOptions, RunOutcome, run
+from codemods.run import Interrupted, RunOptions, run
 from codemods.source import SourceOptions, SourceResult
 from codemods.worktree import uncommitted
 
@@ -228,59 +233,143 @@ def refuse_open(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, "open", refuse)
 
 
-def test_a_file_that_cannot_be_written_is_named_and_the_others_are_done(tmp_path):
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_if_a_file_cannot_be_written_none_is_unless_asked_for(tmp_path, keep_going):
     plant(tmp_path, {"a.py": OLD, "b.py": OLD})
-    (tmp_path / "a.py").chmod(0o444)
-    outcome = go(tmp_path)
-    assert codes(outcome) == {"a.py": [UNWRITABLE.code], "b.py": []}
-    assert contents(tmp_path) == {"a.py": OLD.encode(), "b.py": NEW.encode()}
-    assert outcome.summary.buckets[Bucket.CHANGED] == 1
+    (tmp_path / "b.py").chmod(0o444)
+    outcome = go(tmp_path, replace(OPTIONS, keep_going=keep_going))
+    a = NEW if keep_going else OLD
+    assert contents(tmp_path) == {"a.py": a.encode(), "b.py": OLD.encode()}
+    assert codes(outcome) == {
+        "a.py": [] if keep_going else [WITHHELD.code],
+        "b.py": [UNWRITABLE.code],
+    }
+    assert statuses(outcome) == {"a.py": "rewritten" if keep_going else "skipped", "b.py": "failed"}
+    assert outcome.summary.buckets[Bucket.CHANGED] == keep_going
     assert outcome.summary.mentions == 2
+    if not keep_going:
+        cause = f"not written, since {tmp_path}/b.py could not be"
+        assert outcome.files[0].findings[0].message == cause
+
+
+def test_what_was_written_is_put_back_when_a_later_file_fails(tmp_path, monkeypatch):
+    """The failure shows only while the third file is written: no check beforehand sees it."""
+    plant(tmp_path, {f"{name}.py": OLD for name in "abcd"})
+    (tmp_path / "a.py").chmod(0o750)
+    real = os.replace
+    seen = []
+
+    def refuse(source, target):
+        seen.append((Path(target).name, Path(source).read_bytes()))
+        if target.endswith("c.py"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    outcome = go(tmp_path)
+    monkeypatch.undo()
+    assert [name for name, _ in seen] == ["a.py", "b.py", "c.py", "b.py", "a.py"]
+    assert contents(tmp_path) == {f"{name}.py": OLD.encode() for name in "abcd"}
+    assert (tmp_path / "a.py").stat().st_mode & 0o777 == 0o750
+    assert codes(outcome) == {
+        "a.py": [WITHHELD.code],
+        "b.py": [WITHHELD.code],
+        "c.py": [UNWRITABLE.code],
+        "d.py": [WITHHELD.code],
+    }
+    assert (outcome.summary.rewritten, outcome.summary.skipped) == (0, 3)
+
+
+def test_a_file_that_cannot_be_put_back_is_said(tmp_path, monkeypatch):
+    plant(tmp_path, {"a.py": OLD, "b.py": OLD})
+    real = os.replace
+
+    def refuse(source, target):
+        if target.endswith("b.py"):
+            (tmp_path / "a.py").write_text("theirs\n")
+            raise OSError(errno.EIO, "Input/output error")
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    outcome = go(tmp_path)
+    assert codes(outcome) == {"a.py": [STUCK.code], "b.py": [UNWRITABLE.code]}
+    assert contents(tmp_path) == {"a.py": b"theirs\n", "b.py": OLD.encode()}
+
+
+def test_a_file_with_uncommitted_work_does_not_hold_the_others_up(tmp_path):
+    repository(tmp_path, {"a.py": OLD, "b.py": OLD})
+    modified(tmp_path)
+    plant(tmp_path, {"b.py": OLD + "\n"})
+    assert statuses(go(tmp_path))["a.py"] == "rewritten"
 
 
 def test_a_file_that_changes_during_the_run_keeps_its_new_owners_bytes(tmp_path):
     plant(tmp_path, {"a.py": OLD, "b.py": OLD})
 
-    def slow(data, options):
+    def slow(data, name, options):
         (tmp_path / "b.py").write_text(OLD + "# theirs\n")
-        return old_to_new(data, options)
+        return old_to_new(data, name, options)
 
     outcome = go(tmp_path, transform=slow)
-    assert codes(outcome) == {"a.py": [], "b.py": [CHANGED_MEANWHILE.code]}
-    assert contents(tmp_path) == {"a.py": NEW.encode(), "b.py": (OLD + "# theirs\n").encode()}
+    assert codes(outcome) == {"a.py": [WITHHELD.code], "b.py": [CHANGED_MEANWHILE.code]}
+    assert contents(tmp_path) == {"a.py": OLD.encode(), "b.py": (OLD + "# theirs\n").encode()}
+
+
+def test_a_gigantic_file_is_one_finding_and_only_if_it_mentions_the_library(tmp_path):
+    filler = b"# filler\n" * 1_200_000
+    plant(tmp_path, {"a.py": OLD, "data.py": filler, "large.py": filler + OLD.encode()})
+    outcome = go(tmp_path)
+    assert codes(outcome) == {"a.py": [], "large.py": [TOO_LARGE.code]}
+    (large,) = outcome.files[1].findings
+    assert large.message == "not looked at: it holds 10.8 MB, and the limit is 10 MB"
+    assert (outcome.summary.seen, outcome.summary.rewritten, outcome.summary.failed) == (3, 1, 1)
+
+
+def test_the_name_of_the_library_is_seen_across_two_pieces_of_a_gigantic_file(tmp_path):
+    data = b"#" * ((1 << 20) - 6) + b"triton_kernels" + b"\n#" * 5_000_000
+    plant(tmp_path, {"a.py": data})
+    assert codes(go(tmp_path)) == {"a.py": [TOO_LARGE.code]}
 
 
 def test_nothing_is_written_before_all_is_computed(tmp_path):
     plant(tmp_path, {f"{name}.py": OLD for name in "abcd"})
 
-    def watch(data, options):
+    def watch(data, name, options):
         assert set(contents(tmp_path).values()) == {OLD.encode()}
-        return old_to_new(data, options)
+        return old_to_new(data, name, options)
 
     assert go(tmp_path, transform=watch).summary.rewritten == 4
 
 
-def test_an_interruption_says_how_many_files_were_written(tmp_path):
+class StopAtTheThird(NoProgress):
+    def begin(self, what, total):
+        self.what, self.done = what, 0
+
+    def advance(self, count):
+        self.done += count
+        if self.what == "writing" and self.done == 3:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_while_files_are_written_puts_them_back(tmp_path):
     plant(tmp_path, {f"{name}.py": OLD for name in "abcd"})
-
-    class StopAtTheThird(NoProgress):
-        def begin(self, what, total):
-            self.what, self.done = what, 0
-
-        def advance(self, count):
-            self.done += count
-            if self.what == "writing" and self.done == 3:
-                raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted, match="3 of 4 files were written"):
+    with pytest.raises(Interrupted, match="no file was written"):
         run([str(tmp_path)], OPTIONS, transform=old_to_new, progress=StopAtTheThird())
+    assert set(contents(tmp_path).values()) == {OLD.encode()}
+
+
+def test_an_interruption_that_may_leave_files_says_how_many_were_written(tmp_path):
+    plant(tmp_path, {f"{name}.py": OLD for name in "abcd"})
+    options = replace(OPTIONS, keep_going=True)
+    with pytest.raises(Interrupted, match="3 of 4 files were written"):
+        run([str(tmp_path)], options, transform=old_to_new, progress=StopAtTheThird())
     assert Counter(contents(tmp_path).values()) == {NEW.encode(): 3, OLD.encode(): 1}
 
 
 def test_an_interruption_before_the_writing_says_so(tmp_path):
     plant(tmp_path, {"a.py": OLD})
 
-    def stop(data, options):
+    def stop(data, name, options):
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="no file was written"):
@@ -290,13 +379,13 @@ def test_an_interruption_before_the_writing_says_so(tmp_path):
 # Defects of the transform, and processes.
 
 
-def faulty(data: bytes, options: SourceOptions) -> SourceResult:
+def faulty(data: bytes, name: str, options: SourceOptions) -> SourceResult:
     """Raises on one file, takes its process down on another."""
     if b"# raise" in data:
         raise ZeroDivisionError("division by zero")
     if b"# die" in data:
         os.kill(os.getpid(), signal.SIGKILL)
-    return old_to_new(data, options)
+    return old_to_new(data, name, options)
 
 
 def test_a_defect_of_the_tool_costs_only_the_file_that_shows_it(tmp_path):
@@ -315,16 +404,19 @@ def start_method(request):
 
 def large_sources(count: int) -> list[bytes]:
     """Sources large enough that a pool is used for them."""
-    return [OLD.encode() + b"# %d\n" % number * 5000 for number in range(count)]
+    return [OLD.encode() + b"# %d\n" % number * 40_000 for number in range(count)]
+
+
+def tasks(sources: list[bytes]) -> list[Task]:
+    return [Task(data, "a.py", SourceOptions(codes=CODES)) for data in sources]
 
 
 def test_a_pool_gives_what_one_process_gives(start_method):
     sources = [*large_sources(9), b"", OLD.encode()]
     steps: list[int] = []
-    options = SourceOptions(codes=CODES)
-    alone = migrate_all(sources, options, old_to_new, jobs=1)
+    alone = migrate_all(tasks(sources), old_to_new, jobs=1)
     together = migrate_all(
-        sources, options, old_to_new, jobs=2, on_done=steps.append, start_method=start_method
+        tasks(sources), old_to_new, jobs=2, on_done=steps.append, start_method=start_method
     )
     assert together == alone
     assert sum(steps) == len(sources)
@@ -334,15 +426,13 @@ def test_a_process_that_dies_costs_only_the_file_it_died_of(start_method):
     sources = large_sources(5)
     sources[3] += b"# die\n"
     sources[1] += b"# raise\n"
-    results = migrate_all(
-        sources, SourceOptions(codes=CODES), faulty, jobs=2, start_method=start_method
-    )
+    results = migrate_all(tasks(sources), faulty, jobs=2, start_method=start_method)
     crashed = [[f.code for f in r.findings if f.code == CRASHED.code] for r in results]
     assert crashed == [[], [CRASHED.code], [], [CRASHED.code], []]
     assert [result.failed for result in results] == [False, True, False, True, False]
 
 
-def processes_used(data: bytes, options: SourceOptions) -> SourceResult:
+def processes_used(data: bytes, name: str, options: SourceOptions) -> SourceResult:
     said = Finding(0, 0, str(os.getpid()), Severity.INFO, "", "")
     return SourceResult(None, (said,))
 
@@ -351,13 +441,13 @@ def processes_used(data: bytes, options: SourceOptions) -> SourceResult:
     ("sources", "jobs", "in_a_pool"),
     [
         ([b"x" * 1000] * 50, 2, False),  # 50 KB are done before a pool has started
-        ([b"x" * 200_000] * 3, 2, False),
+        ([b"x" * 300_000] * 3, 2, False),
         (large_sources(8), 1, False),
         (large_sources(8), 2, True),
     ],
 )
 def test_processes_are_started_only_where_they_pay(sources, jobs, in_a_pool):
-    results = migrate_all(sources, SourceOptions(codes=CODES), processes_used, jobs=jobs)
+    results = migrate_all(tasks(sources), processes_used, jobs=jobs)
     pids = {result.findings[0].code for result in results}
     assert (str(os.getpid()) not in pids) is in_a_pool
 
@@ -373,6 +463,7 @@ PLACES = st.lists(
 @given(files=st.lists(st.tuples(PLACES, st.booleans(), st.booleans(), st.booleans()), max_size=6))
 def test_every_mention_ends_in_one_bucket_and_every_file_in_one_status(tmp_path_factory, files):
     """Whatever the transform says of a file, and whether or not it can be written."""
+    keep_going = replace(OPTIONS, keep_going=True)
     root = tmp_path_factory.mktemp("tree")
     results = {}
     for number, (places, changes, fails, read_only) in enumerate(files):
@@ -385,7 +476,7 @@ def test_every_mention_ends_in_one_bucket_and_every_file_in_one_status(tmp_path_
         )
         new = b"new %d\n" % number if changes and not fails else None
         results[(root / name).read_bytes()] = SourceResult(new, findings, fails)
-    outcome = go(root, transform=lambda data, options: results[data])
+    outcome = go(root, keep_going, lambda data, name, options: results[data])
     summary = outcome.summary
     said = sum(bucket is not None for places, *_ in files for bucket, _ in places)
     assert summary.mentions == said == sum(summary.buckets.values())

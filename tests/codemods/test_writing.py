@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from trees import OLD, PROJECT, contents, git, migrate, plant, repository
 
-from codemods.writing import ChangedMeanwhile, NotWritten, Writer
+from codemods.writing import Change, ChangedMeanwhile, NotWritten, Writer, write_all
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def file(tmp_path):
 
 
 def write(path: Path, before: bytes = b"old\n", after: bytes = b"new\n") -> None:
-    Writer().write(str(path), before, after)
+    Writer().write(Change(str(path), before, after))
 
 
 def test_the_new_bytes_take_the_place_of_the_old(file):
@@ -108,9 +108,9 @@ def test_two_names_of_one_file_stay_two_names_of_one_file(file):
     twin = file.parent / "b.py"
     os.link(file, twin)
     writer = Writer()
-    writer.write(str(file), b"old\n", b"new\n")
+    writer.write(Change(str(file), b"old\n", b"new\n"))
     assert twin.read_bytes() == b"old\n"  # a name outside the run keeps what it had
-    writer.write(str(twin), b"old\n", b"new\n")
+    writer.write(Change(str(twin), b"old\n", b"new\n"))
     assert file.stat().st_ino == twin.stat().st_ino
     assert contents(file.parent) == {"a.py": b"new\n", "b.py": b"new\n"}
 
@@ -120,8 +120,8 @@ def test_where_links_are_not_to_be_had_both_names_get_the_new_bytes(file, monkey
     os.link(file, twin)
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no")))
     writer = Writer()
-    writer.write(str(file), b"old\n", b"new\n")
-    writer.write(str(twin), b"old\n", b"new\n")
+    writer.write(Change(str(file), b"old\n", b"new\n"))
+    writer.write(Change(str(twin), b"old\n", b"new\n"))
     assert contents(file.parent) == {"a.py": b"new\n", "b.py": b"new\n"}
 
 
@@ -133,11 +133,12 @@ def test_a_linked_file_is_written_where_it_really_is(tmp_path):
     assert b"matmul_ogs" in (tmp_path / ".real/x.py").read_bytes()
 
 
-def test_a_full_disk_costs_only_the_files_that_do_not_fit(tmp_path):
+@pytest.mark.parametrize("options", [[], ["--keep-going"]])
+def test_a_full_disk_leaves_all_as_it_was_or_costs_only_what_does_not_fit(tmp_path, options):
     """A limit on the size of files stands in for the disk; the kernel refuses just as it does."""
     repository(tmp_path, {"a.py": OLD, "large.py": OLD + "# filler\n" * 20_000, "z.py": OLD})
     done = subprocess.run(
-        [sys.executable, "-m", "codemods.migrate", str(tmp_path), "--jobs", "1"],
+        [sys.executable, "-m", "codemods.migrate", str(tmp_path), "--jobs", "1", *options],
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         preexec_fn=lambda: (
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
@@ -149,7 +150,59 @@ def test_a_full_disk_costs_only_the_files_that_do_not_fit(tmp_path):
     )
     assert done.returncode == 2
     assert f"{tmp_path}/large.py TKM904 cannot be written: File too large" in done.stdout
-    assert git(tmp_path, "status", "--porcelain").split() == ["M", "a.py", "M", "z.py"]
+    changed = git(tmp_path, "status", "--porcelain").split()
+    assert changed == (["M", "a.py", "M", "z.py"] if options else [])
+
+
+def test_a_new_file_gets_the_mode_that_the_user_gives_new_files(tmp_path):
+    before = os.umask(0o027)
+    try:
+        Writer().write(Change(str(tmp_path / "new.py"), None, b"new\n"))
+    finally:
+        os.umask(before)
+    assert contents(tmp_path) == {"new.py": b"new\n"}
+    assert stat.S_IMODE((tmp_path / "new.py").stat().st_mode) == 0o640
+
+
+def test_a_new_file_takes_nobodys_place(file):
+    with pytest.raises(ChangedMeanwhile):
+        Writer().write(Change(str(file), None, b"new\n"))
+    assert contents(file.parent) == {"a.py": b"old\n"}
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_all_changes_are_made_or_none_whichever_step_fails(tmp_path, monkeypatch, number):
+    """Two names of one file, a new file and a plain one; every write, link and rename in turn."""
+    plant(tmp_path, {"a.py": b"old\n", "c.py": b"old\n"})
+    os.link(tmp_path / "a.py", tmp_path / "b.py")
+    changes = [
+        Change(str(tmp_path / "helper.py"), None, b"helper\n"),
+        *(Change(str(tmp_path / name), b"old\n", b"new\n") for name in ("a.py", "b.py", "c.py")),
+    ]
+    steps = 0
+
+    def failing(real):
+        def step(*arguments, **options):
+            nonlocal steps
+            steps += 1
+            if steps - 1 == number:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(*arguments, **options)
+
+        return step
+
+    for name in ("write", "link", "replace"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    result = write_all(changes)
+    monkeypatch.undo()
+    if result.failures:
+        assert contents(tmp_path) == dict.fromkeys(("a.py", "b.py", "c.py"), b"old\n")
+        assert len(result.failures) + len(result.withheld) == len(changes)
+    else:
+        assert number == 4 or number >= steps  # a link that fails has a substitute
+        expected = dict.fromkeys(("a.py", "b.py", "c.py"), b"new\n") | {"helper.py": b"helper\n"}
+        assert contents(tmp_path) == expected
+    assert result.stuck == {}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -184,4 +237,24 @@ def test_a_run_killed_at_any_moment_leaves_every_file_old_or_new(tmp_path, signu
             assert "written" in said
     done = migrate(tmp_path, cwd=tmp_path)
     assert done.returncode == 0
+    assert {(tmp_path / name).read_bytes() for name in names} == {new}
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_a_run_killed_at_any_moment_of_its_life_leaves_every_file_old_or_new(tmp_path, part):
+    """From before the first import to after the last rename, a tenth of the way each time."""
+    names = [f"m{number}.py" for number in range(60)]
+    plant(tmp_path, dict.fromkeys(names, OLD))
+    new = OLD.replace("routing", "matmul_ogs").encode()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codemods.migrate", str(tmp_path), "-q"],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(0.06 * part)
+    process.kill()
+    process.wait(timeout=30)
+    assert {(tmp_path / name).read_bytes() for name in names} <= {OLD.encode(), new}
+    assert migrate(tmp_path, cwd=tmp_path).returncode == 0
     assert {(tmp_path / name).read_bytes() for name in names} == {new}

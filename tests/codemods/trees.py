@@ -73,8 +73,8 @@ def migrate(
     )
 
 
-def old_to_new(data: bytes, options: SourceOptions) -> SourceResult:
-    """A stand-in for `migrate_source` that is quick and plain: every OLD becomes NEW.
+def old_to_new(data: bytes, name: str, options: SourceOptions) -> SourceResult:
+    """A stand-in for `migrate_file` that is quick and plain: every OLD becomes NEW.
 
     It finds one place changed for each, and one place for a person for each LEFT.
     """
