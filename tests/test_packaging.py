@@ -83,7 +83,8 @@ def loaded_by(module: str) -> set[str]:
 
 def test_base_dependencies_are_what_the_migration_needs():
     names = {re.split(r"[^\w-]", line)[0] for line in PROJECT["dependencies"]}
-    assert names == {"libcst", "pathspec", "rich"}
+    assert names == {"libcst", "pathspec", "rich", "tomli"}
+    assert "tomli; python_version < '3.11'" in PROJECT["dependencies"]
 
 
 def test_both_packages_declare_that_they_are_typed():

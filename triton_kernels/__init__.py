@@ -13,14 +13,23 @@ __version__ = "1.0.0"
 
 _MODULES = frozenset(
     {
+        "bitmatrix",
         "compaction",
         "compat",
+        "datastruct",
         "deprecation",
         "dispatch",
         "legacy",
         "matmul_ogs",
+        "matmul_ogs_details",
         "moves",
+        "old_arguments",
+        "pytest_plugin",
+        "reduction",
+        "reduction_details",
         "routing",
+        "routing_details",
+        "specialize",
         "target_info",
         "tensor",
         "tensor_details",

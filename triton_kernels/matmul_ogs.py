@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from triton_kernels.compat import require_kernels_extra
 
@@ -10,9 +11,19 @@ require_kernels_extra(__name__)
 
 import torch
 
+from triton_kernels import deprecation
+from triton_kernels.specialize import FnSpecs
+from triton_kernels.tensor_details.checks import wrong_value
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
-__all__ = ["GatherIndx", "RaggedTensorMetadata", "RoutingData", "ScatterIndx"]
+__all__ = [
+    "FnSpecs",
+    "FusedActivation",
+    "GatherIndx",
+    "RaggedTensorMetadata",
+    "RoutingData",
+    "ScatterIndx",
+]
 
 
 @dataclass
@@ -68,3 +79,40 @@ class RoutingData:
         With 8 experts: 8 rows make at most 8 blocks, 100 rows 13 of 16 or 8 of 128.
         """
         return RaggedTensorMetadata.n_blocks(self.n_expts_tot, n_rows, block_m)
+
+
+@dataclass(frozen=True)
+class FusedActivation:
+    """A function applied to each tile of the product before it is stored.
+
+    specs: the function; `specs.reduction_n` columns of the product make one of the output.
+    fn_args: values of its `fn_arg_names`.
+    reduction_n: where `specs` does not say it; deprecated, and warns.  The record then reads as if
+        `specs` had said it.
+
+    Raises ValueError where both say it and differ.
+    """
+
+    specs: FnSpecs = field(default_factory=FnSpecs.default)
+    fn_args: tuple[Any, ...] = ()
+    reduction_n: int = None  # type: ignore[assignment]  # filled in below
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> FusedActivation:
+        # Here, since only a constructor sees whether an argument came by position.
+        specs = args[0] if args else kwargs.get("specs", FnSpecs.default())
+        given = args[2] if len(args) > 2 else kwargs.get("reduction_n")
+        if given is not None and specs.reduction_n == 1 != given:
+            deprecation.warn_deprecated("TKM320" if len(args) > 2 else "TKM321")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        given, own = self.reduction_n, self.specs.reduction_n
+        if given is not None and given != own:
+            if own != 1:
+                raise wrong_value("reduction_n", f"{own}, as specs says, or None", given)
+            object.__setattr__(self, "specs", replace(self.specs, reduction_n=given))
+        object.__setattr__(self, "reduction_n", self.specs.reduction_n)
+
+
+def __getattr__(name: str) -> Any:
+    return deprecation.old_attribute(__name__, name)

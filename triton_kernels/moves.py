@@ -112,6 +112,8 @@ class Move:
     call: how the arguments of a call change, where they do.
     fallback: dotted path to which the import goes when some use in a file is no call that can be
         rewritten ("" = the import then stays as it is).
+    waits_for: dotted path of what this library must have before the old form can work here ("" =
+        it works, or never will).
     """
 
     code: str
@@ -129,6 +131,7 @@ class Move:
     facade: str = ""
     call: CallChange | None = None
     fallback: str = ""
+    waits_for: str = ""
 
     @property
     def old_text(self) -> str:
@@ -247,8 +250,10 @@ def _gone(
     remedy: str,
     after: str = "",
     since: str = "3.6.0",
+    facade: str = "",
+    waits_for: str = "",
 ) -> Move:
-    """A name that nothing serves: private parts, and what a module only happened to import."""
+    """A name that left its module: a private part, or what it only happened to import."""
     module, _, name = path.rpartition(".")
     if not after and new.startswith("triton_kernels."):
         after = "from {0} import {2}".format(*new.rpartition("."))
@@ -264,6 +269,8 @@ def _gone(
         before=f"from {module} import {name}\n",
         after=f"{after or '# No import: see the remedy.'}\n",
         remedy=remedy,
+        facade=facade,
+        waits_for=waits_for,
     )
 
 
@@ -300,6 +307,7 @@ def _form(
     kind: Kind = Kind.SIGNATURE_CHANGED,
     since: str = "3.6.0",
     codemod: Codemod = Codemod.REPORTS,
+    waits_for: str = "",
 ) -> Move:
     """A form of a call, a keyword, an unpacking or an attribute."""
     return Move(
@@ -315,6 +323,7 @@ def _form(
         after=f"{after}\n",
         remedy=remedy,
         detail=detail,
+        waits_for=waits_for,
     )
 
 
@@ -350,6 +359,7 @@ def _expt_data(
         _ROUTED + after,
         remedy=remedy,
         kind=Kind.RENAMED,
+        codemod=Codemod.REWRITES,
     )
 
 
@@ -915,6 +925,7 @@ _RECORDS: tuple[Move, ...] = (
             "bitmatrix = Bitmatrix(words, dtype=BIT, shape=[n_rows, n_cols])",
         ),
         remedy="Drop scratchpad= and pass dtype=BIT.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM121",
@@ -935,6 +946,7 @@ _RECORDS: tuple[Move, ...] = (
             "shape_max=[None, n_cols])",
         ),
         remedy="Pass dtype=BIT, and shape and shape_max by keyword.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM122",
@@ -1011,6 +1023,7 @@ _RECORDS: tuple[Move, ...] = (
         _CHOSEN + "counts = sparse_logits.mask.metadata.col_sum",
         _CHOSEN + "counts = sparse_logits.mask_metadata.col_sum",
         kind=Kind.RENAMED,
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM133",
@@ -1036,6 +1049,9 @@ _RECORDS: tuple[Move, ...] = (
     ),
 )
 
+_MXFP = "triton_kernels.numerics_details.mxfp"
+_LAYOUT = "triton_kernels.tensor_details.layout"
+_BLACKWELL_SCALE = "triton_kernels.tensor_details.layout_details.blackwell_scale"
 _EXPT_KERNELS = "triton_kernels.routing_details._expt_data"
 _SORT_KERNELS = "triton_kernels.routing_details._routing_compute"
 _SUM_KERNELS = "triton_kernels.reduction_details.reduce_bitmatrix"
@@ -1241,6 +1257,8 @@ _OLDER: tuple[Move, ...] = (
         f"{SUM_ROWS}.vpopc",
         "The device function went to the other parts of the bitmatrix, unchanged.",
         f"Import it from {SUM_ROWS}.",
+        facade=f"{SUM_ROWS}.vpopc",
+        waits_for=f"{SUM_ROWS}.vpopc",
     ),
     _gone(
         "TKM222",
@@ -1263,6 +1281,7 @@ _OLDER: tuple[Move, ...] = (
         "",
         "Column sums allocate and clear their own output.",
         "Drop it: sum_bitmatrix_rows clears its output itself.",
+        facade=f"{LEGACY}.clear_sums",
     ),
     _gone(
         "TKM225",
@@ -1270,6 +1289,7 @@ _OLDER: tuple[Move, ...] = (
         f"{SUM_ROWS}.sum_bitmatrix_rows",
         "The function went to the other parts of the bitmatrix and allocates its own output.",
         f"Import it from {SUM_ROWS} and drop the argument out_ret.",
+        facade=f"{LEGACY}.sum_bitmatrix_rows",
     ),
     _gone(
         "TKM226",
@@ -1277,6 +1297,7 @@ _OLDER: tuple[Move, ...] = (
         "",
         "The tensor module only happened to import it, and column sums clear their own output.",
         "Drop it: sum_bitmatrix_rows clears its output itself.",
+        facade=f"{LEGACY}.clear_sums",
     ),
     _gone(
         "TKM227",
@@ -1284,6 +1305,7 @@ _OLDER: tuple[Move, ...] = (
         f"{SUM_ROWS}.sum_bitmatrix_rows",
         "The tensor module only happened to import it.",
         f"Import it from {SUM_ROWS} and drop the argument out_ret.",
+        facade=f"{LEGACY}.sum_bitmatrix_rows",
     ),
     _gone(
         "TKM228",
@@ -1292,6 +1314,7 @@ _OLDER: tuple[Move, ...] = (
         "The function summed the columns of a bitmatrix under a name that said less.",
         f"Import sum_bitmatrix_rows from {SUM_ROWS}; it has no argument dim.",
         since="3.4.0",
+        facade=f"{LEGACY}.reduction_sum",
     ),
     _gone(
         "TKM229",
@@ -1300,6 +1323,7 @@ _OLDER: tuple[Move, ...] = (
         "The class joined the other tensor types, and its arguments changed with it.",
         "Use triton_kernels.tensor.Bitmatrix(storage, dtype=BIT, shape=..., shape_max=...).",
         since="3.4.0",
+        facade=BITMATRIX,
     ),
     _gone(
         "TKM230",
@@ -1309,6 +1333,7 @@ _OLDER: tuple[Move, ...] = (
         "Use triton_kernels.tensor.Tensor(storage, dtype, shape, shape_max): the handle became "
         "the storage, shape_raw the shape and shape_pad the shape_max.",
         since="3.5.0",
+        facade=f"{LEGACY}.DatastructTensor",
     ),
     _gone(
         "TKM231",
@@ -1317,6 +1342,7 @@ _OLDER: tuple[Move, ...] = (
         "The class was redesigned around a storage with a layout.",
         "Use triton_kernels.tensor.Bitmatrix(storage, dtype=BIT, shape=..., shape_max=...).",
         since="3.5.0",
+        facade=BITMATRIX,
     ),
     _gone(
         "TKM232",
@@ -1354,11 +1380,40 @@ _OLDER: tuple[Move, ...] = (
     ),
     _gone(
         "TKM236",
-        "triton_kernels.numerics_details.mxfp.dequantize_mxfp8_fn",
-        "triton_kernels.numerics_details.mxfp.quantize_mxfp8_fn",
+        f"{_MXFP}.dequantize_mxfp8_fn",
+        f"{_MXFP}.quantize_mxfp8_fn",
         "The function quantises, so it was named after what it does.",
-        "Import quantize_mxfp8_fn from triton_kernels.numerics_details.mxfp.",
+        f"Import quantize_mxfp8_fn from {_MXFP}.",
         since="3.5.1",
+        facade=f"{_MXFP}.quantize_mxfp8_fn",
+        waits_for=f"{_MXFP}.quantize_mxfp8_fn",
+    ),
+    _gone(
+        "TKM237",
+        f"{_LAYOUT}.GFX950MXScaleLayout",
+        f"{_LAYOUT}.CDNA4MXScaleLayout",
+        "The layout was named after one chip and is now named after its architecture.",
+        f"Import CDNA4MXScaleLayout from {_LAYOUT}.",
+        since="3.5.1",
+        facade=f"{_LAYOUT}.CDNA4MXScaleLayout",
+        waits_for=f"{_LAYOUT}.CDNA4MXScaleLayout",
+    ),
+    *(
+        _gone(
+            code,
+            f"{_MXFP}.{name}",
+            f"{_BLACKWELL_SCALE}.{name}",
+            "The constant belongs to the one layout of scales that is tiled by it.",
+            f"Import it from {_BLACKWELL_SCALE}.",
+            since="3.5.0",
+            facade=f"{_BLACKWELL_SCALE}.{name}",
+            waits_for=f"{_BLACKWELL_SCALE}.{name}",
+        )
+        for code, name in (
+            ("TKM238", "SWIZZLE_ALIGN_INNER"),
+            ("TKM239", "SWIZZLE_SIZE_INNER"),
+            ("TKM240", "SWIZZLE_SIZE_OUTER"),
+        )
     ),
 )
 
@@ -1372,7 +1427,8 @@ _CALLS: tuple[Move, ...] = (
         f"{_TOPK}.topk",
         "3",
         "SparseMatrix with .vals, .indx and .mask",
-        "topk returns one SparseMatrix, whose fields stand in another order than the tuple did.",
+        "topk returns one SparseMatrix, whose fields stand in another order than the tuple did; "
+        "read by name they are the same three objects, so the rewrite is safe.",
         _code(f"from {_TOPK} import topk", "", "vals, indx, bitmatrix = topk(logits, k)"),
         _code(
             f"from {_TOPK} import topk",
@@ -1381,6 +1437,7 @@ _CALLS: tuple[Move, ...] = (
             "vals, indx, bitmatrix = sparse.vals, sparse.indx, sparse.mask",
         ),
         remedy="Keep the result whole and read .vals, .indx and .mask.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM302",
@@ -1392,6 +1449,7 @@ _CALLS: tuple[Move, ...] = (
         _code(f"from {_TOPK} import topk", "", "sparse = topk(logits, k, return_bitmatrix=True)"),
         _code(f"from {_TOPK} import topk", "", "sparse = topk(logits, k)"),
         remedy="Drop return_bitmatrix= and read .mask of the result where it was True.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM303",
@@ -1558,6 +1616,7 @@ _CALLS: tuple[Move, ...] = (
             "sparse = topk(logits, k, True, 1, y_indx=expt_indx, n_rows=n_rows)",
         ),
         remedy="Drop return_bitmatrix and pass y_indx= and n_rows= by keyword.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM311",
@@ -1577,6 +1636,7 @@ _CALLS: tuple[Move, ...] = (
             "vals, indx, bitmatrix = topk_forward(logits, k)",
         ),
         remedy="Drop return_bitmatrix=.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM312",
@@ -1596,6 +1656,7 @@ _CALLS: tuple[Move, ...] = (
             "vals, indx, bitmatrix = topk_forward(logits, k, True, 1, y_indx=expt_indx)",
         ),
         remedy="Drop return_bitmatrix and pass y_indx= and n_rows= by keyword.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM313",
@@ -1726,6 +1787,7 @@ _CALLS: tuple[Move, ...] = (
             "activation = FusedActivation(specs, (1.702, 7.0))",
         ),
         remedy="Pass reduction_n= to FnSpecs and drop the third argument.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM321",
@@ -1748,6 +1810,7 @@ _CALLS: tuple[Move, ...] = (
             "activation = FusedActivation(specs, (1.702, 7.0))",
         ),
         remedy="Pass reduction_n= to FnSpecs instead.",
+        codemod=Codemod.REWRITES,
     ),
     _form(
         "TKM322",
@@ -1770,6 +1833,7 @@ _CALLS: tuple[Move, ...] = (
             "y = matmul_ogs(x, w, b, rdata, gather, scatter, pc, fused_activation=activation)",
         ),
         remedy="Pass everything after `y` by keyword.",
+        waits_for=f"{_MATMUL}.matmul_ogs",
     ),
     _form(
         "TKM324",
@@ -1790,6 +1854,7 @@ _CALLS: tuple[Move, ...] = (
         ),
         remedy="Pass the scale as weight_scale=, laid out by convert_layout.",
         since="3.5.0",
+        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM325",
@@ -1813,6 +1878,7 @@ _CALLS: tuple[Move, ...] = (
         kind=Kind.RENAMED,
         since="3.7.0",
         codemod=Codemod.EXPLAINS,
+        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM326",
@@ -1835,6 +1901,7 @@ _CALLS: tuple[Move, ...] = (
         remedy="Write weight_scale= where the product is matmul_ogs.",
         kind=Kind.RENAMED,
         since="",
+        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM327",
@@ -1857,6 +1924,7 @@ _CALLS: tuple[Move, ...] = (
         remedy="Drop b_microblock_size= where the product is matmul_ogs.",
         kind=Kind.REMOVED,
         since="",
+        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM328",
@@ -1877,6 +1945,90 @@ _CALLS: tuple[Move, ...] = (
         ),
         remedy="Leave split_k alone, or at 1, where the product scatters.",
         codemod=Codemod.EXPLAINS,
+        waits_for="triton_kernels.matmul_ogs_details.opt_flags",
+    ),
+    _form(
+        "TKM329",
+        Form.KEYWORD,
+        f"{_MXFP}.upcast_from_mxfp",
+        "dtype",
+        "upcast_from_mxfp(..., target_dtype=...)",
+        "The argument says what the values become, which the new name tells apart from what they "
+        "are.",
+        _code(
+            f"from {_MXFP} import upcast_from_mxfp",
+            "",
+            "w = upcast_from_mxfp(quantised, scale, dtype=dtype, axis=1)",
+        ),
+        _code(
+            f"from {_MXFP} import upcast_from_mxfp",
+            "",
+            "w = upcast_from_mxfp(quantised, scale, target_dtype=dtype, axis=1)",
+        ),
+        remedy="Write target_dtype= for dtype=.",
+        kind=Kind.RENAMED,
+        since="3.5.1",
+        waits_for=f"{_MXFP}.upcast_from_mxfp",
+    ),
+    *(
+        _form(
+            code,
+            Form.KEYWORD,
+            f"{_MXFP}.downcast_to_mxfp",
+            keyword,
+            "downcast_to_mxfp(...) and then convert_layout(...)",
+            "Quantising and the order in memory are two steps now, and the second works on any "
+            "tensor.",
+            _code(
+                f"from {_MXFP} import downcast_to_mxfp",
+                "",
+                f"quantised, scale, shape = downcast_to_mxfp(w, w_dtype, axis=1, {keyword}=given)",
+            ),
+            _code(
+                f"from {_MXFP} import downcast_to_mxfp",
+                "from triton_kernels.tensor import convert_layout, wrap_torch_tensor",
+                "",
+                "quantised, scale = downcast_to_mxfp(w, w_dtype, axis=1)",
+                f"{stored} = convert_layout(wrap_torch_tensor({stored}), layout)",
+            ),
+            remedy=f"Drop {keyword}= and lay the result out with convert_layout.",
+            since="3.5.0",
+            waits_for=f"{_MXFP}.downcast_to_mxfp",
+        )
+        for code, keyword, stored in (
+            ("TKM330", "swizzle_axis", "quantised"),
+            ("TKM331", "swizzle_value", "quantised"),
+            ("TKM332", "swizzle_scale", "scale"),
+        )
+    ),
+    *(
+        _form(
+            code,
+            Form.KEYWORD,
+            f"{_MATMUL}.PrecisionConfig",
+            later,
+            f"PrecisionConfig({ours}=...)",
+            "The name belongs to upstream 3.7 and later, whose product is called `matmul`, and "
+            "never went with `matmul_ogs`.",
+            _code(
+                f"from {_MATMUL} import PrecisionConfig",
+                "",
+                f"precision = PrecisionConfig({later}=scale)",
+            ),
+            _code(
+                f"from {_MATMUL} import PrecisionConfig",
+                "",
+                f"precision = PrecisionConfig({ours}=scale)",
+            ),
+            remedy=f"Write {ours}= where the product is matmul_ogs.",
+            kind=Kind.RENAMED,
+            since="",
+            waits_for=f"{_MATMUL}.PrecisionConfig",
+        )
+        for code, later, ours in (
+            ("TKM333", "a_mx_scale", "act_scale"),
+            ("TKM334", "c_mx_scale", "out_scale"),
+        )
     ),
 )
 
@@ -1895,8 +2047,9 @@ _ATTRIBUTES: tuple[Move, ...] = (
         _ORDER_WHY,
         _CHOSEN + "dispatch_indx = sparse_logits.mask_metadata.row_sorted_indx",
         _CHOSEN + "dispatch_indx = sparse_logits.mask_metadata.dispatch_indx",
-        remedy="Read dispatch_indx if the code is written for release 3.6 or later, combine_indx "
-        "if it follows the recipe of pull request 8375; here row_sorted_indx still is the latter.",
+        remedy="Read dispatch_indx if the code is written for release 3.6 or later (--from 3.6 "
+        "rewrites it so), combine_indx if it follows the recipe of pull request 8375 (--from "
+        "pr8375); here row_sorted_indx still is the latter.",
         kind=Kind.RENAMED,
     ),
     _form(
@@ -1908,8 +2061,9 @@ _ATTRIBUTES: tuple[Move, ...] = (
         _ORDER_WHY,
         _CHOSEN + "combine_indx = sparse_logits.mask_metadata.col_sorted_indx",
         _CHOSEN + "combine_indx = sparse_logits.mask_metadata.combine_indx",
-        remedy="Read combine_indx if the code is written for release 3.6 or later, dispatch_indx "
-        "if it follows the recipe of pull request 8375; here col_sorted_indx still is the latter.",
+        remedy="Read combine_indx if the code is written for release 3.6 or later (--from 3.6 "
+        "rewrites it so), dispatch_indx if it follows the recipe of pull request 8375 (--from "
+        "pr8375); here col_sorted_indx still is the latter.",
         kind=Kind.RENAMED,
     ),
     _form(
@@ -1923,6 +2077,8 @@ _ATTRIBUTES: tuple[Move, ...] = (
         _code(f"from {_MATMUL} import FnName", "", "name = FnName.QUANTIZE_MXFP8"),
         kind=Kind.RENAMED,
         since="3.5.1",
+        waits_for=f"{_MATMUL}.FnName",
+        codemod=Codemod.REWRITES,
     ),
 )
 
@@ -1942,14 +2098,11 @@ BY_OLD_NAME: dict[str, Move] = {move.old: move for move in MOVES if move.form is
 BY_OLD_MODULE: dict[str, Move] = {move.old: move for move in MOVES if move.form is Form.MODULE}
 """The rows of modules, by dotted path."""
 
-PUBLIC_OLD_NAMES: tuple[str, ...] = tuple(
-    sorted(
-        path.rpartition(".")[2]
-        for path, move in BY_OLD_NAME.items()
-        if path.rpartition(".")[0] == OLD_MODULE and move.served
-    )
-)
-"""The names that the facade `triton_kernels.routing` serves."""
+
+def served_names(module: str) -> tuple[str, ...]:
+    """The names of an old module that its facade serves."""
+    split = ((path.rpartition("."), move) for path, move in BY_OLD_NAME.items())
+    return tuple(sorted(name for (of, _, name), move in split if of == module and move.served))
 
 
 def rows_about(old: str) -> tuple[Move, ...]:

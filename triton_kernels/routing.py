@@ -10,7 +10,7 @@ from typing import Any
 
 from triton_kernels import deprecation, moves
 
-__all__: list[str] = list(moves.PUBLIC_OLD_NAMES)
+__all__: list[str] = list(moves.served_names(__name__))
 
 
 # Any: a type checker lets old code call and subclass what it imports from here.
@@ -20,3 +20,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+deprecation.accept_assignments(__name__)

@@ -20,21 +20,10 @@ N_ROWS, N_EXPERTS, K = 6, 8, 2
 
 OURS = (TritonKernelsDeprecationWarning, SortedIndexOrderWarning)
 
-# Old forms that do not run here at all: the facade serves names, not every form of every call.
+# Old forms that are errors on purpose.
 FAILS = {
     "TKM112": AttributeError,  # no release had it
-    "TKM123": AttributeError,
-    "TKM132": AttributeError,
-    "TKM302": TypeError,
-    "TKM304": TypeError,
-    "TKM310": TypeError,
-    "TKM311": TypeError,
     "TKM305": TypeError,  # a number in fifth place may mean either
-    "TKM312": ValueError,
-    "TKM313": TypeError,
-    "TKM315": ValueError,
-    "TKM316": RuntimeError,
-    "TKM318": TypeError,
 }
 
 # Old forms that run and mean something else, and why.
@@ -43,9 +32,14 @@ DIFFERS = {
     "TKM111": "the old form stores a function",
     "TKM124": "the old form counts too few words",
     "TKM308": "a record of None is None now",
+    "TKM315": "rows came sorted by value",
+    "TKM316": "values and columns were a pair",
     "TKM401": "upstream swapped the meaning",
     "TKM402": "upstream swapped the meaning",
 }
+
+# Of some examples only the outcome is compared: what it is made of is what changed.
+OUTCOME = {"TKM320": "activation", "TKM321": "activation"}
 
 
 def values() -> dict[str, Any]:
@@ -91,6 +85,7 @@ def values() -> dict[str, Any]:
         "sizes": hist,
         "sm_first": False,
         "words": words,
+        "swiglu_fn": None,
         "x": logits,
         "y_indx": chosen.indx,
     }
@@ -98,7 +93,7 @@ def values() -> dict[str, Any]:
 
 def can_run(move: Move) -> bool:
     """Whether both examples consist of what is there to be called."""
-    if move.form is Form.MODULE or (move.form is Form.NAME and not move.served):
+    if move.waits_for or move.form is Form.MODULE or (move.form is Form.NAME and not move.served):
         return False
     if move.old.partition("(")[0].rpartition(".")[2].startswith("_"):
         return False
@@ -122,7 +117,7 @@ def run(snippet: str) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    if isinstance(one, (list, tuple)):
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if type(one) is not type(other):
         return False
@@ -165,13 +160,15 @@ def test_the_old_example_warns_and_gives_the_same(move: Move) -> None:
     if move.codemod is not Codemod.EXPLAINS and move.code not in DIFFERS:
         assert any(issubclass(warning.category, OURS) for warning in seen)
     new = run(move.after)
-    common = old.keys() & new.keys()
-    assert common
+    common = {OUTCOME[move.code]} if move.code in OUTCOME else old.keys() & new.keys()
+    # Where the new name is another one, an example that only imports has nothing to compare.
+    assert common or move.form is Form.NAME
+    if not common:
+        return
     assert all(same(old[name], new[name]) for name in common) is (move.code not in DIFFERS)
 
 
 def test_most_rows_are_run() -> None:
     assert {*FAILS, *DIFFERS} <= {move.code for move in RUN}
-    assert {move.code for move in moves.MOVES if move.codemod is Codemod.REWRITES} <= {
-        move.code for move in RUN
-    }
+    rewritten = {move for move in moves.MOVES if move.codemod is Codemod.REWRITES}
+    assert {move.code for move in rewritten if not move.waits_for} <= {move.code for move in RUN}

@@ -1,0 +1,1 @@
+"""The parts of which `triton_kernels.matmul_ogs` is made."""

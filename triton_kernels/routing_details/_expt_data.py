@@ -1,0 +1,20 @@
+"""Deprecated: the kernels of the block schedule; the table of moves says where each went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triton_kernels import deprecation, moves
+
+__all__: list[str] = list(moves.served_names(__name__))
+
+
+def __getattr__(name: str) -> Any:
+    return deprecation.old_attribute(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+deprecation.accept_assignments(__name__)
