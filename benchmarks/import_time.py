@@ -18,7 +18,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MS = {"triton_kernels": 30.0}
-MODULES = ("triton_kernels", "triton_kernels.moves", "codemods.migrate", "libcst", "torch")
+MODULES = (
+    "triton_kernels",
+    "triton_kernels.moves",
+    "triton_kernels.routing",
+    "triton_kernels.pytest_plugin",
+    "codemods.migrate",
+    "libcst",
+    "torch",
+)
 
 
 def main() -> None:

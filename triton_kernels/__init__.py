@@ -24,6 +24,7 @@ _MODULES = frozenset(
         "matmul_ogs_details",
         "moves",
         "old_arguments",
+        "ops",
         "pytest_plugin",
         "reduction",
         "reduction_details",

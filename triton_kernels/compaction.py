@@ -8,7 +8,7 @@ require_kernels_extra(__name__)
 
 import torch
 
-from triton_kernels import dispatch
+from triton_kernels import dispatch, ops
 from triton_kernels.tensor import Bitmatrix
 from triton_kernels.tensor_details.bitmatrix_details.words import has_bit
 from triton_kernels.tensor_details.checks import wrong_type, wrong_value
@@ -36,7 +36,8 @@ def compaction(
     (tensor([[ 1.,  3., -1.]]), tensor([[ 0,  2, -1]]))
     """
     words = _check(yv, yi, bitmask)
-    return dispatch.choose(yv.device, reference=_compact)(yv, yi, words, sentinel)
+    run = ops.compaction if dispatch.is_traced(yv) else compact
+    return run(yv, yi, words, sentinel)
 
 
 def compaction_torch(
@@ -62,7 +63,20 @@ def _check(yv: torch.Tensor, yi: torch.Tensor, bitmask: torch.Tensor | Bitmatrix
         raise wrong_type("bitmask", "words of dtype uint32, int32 or int64", words)
     if words.ndim != 2 or words.shape[0] != yv.shape[0]:
         raise wrong_value("bitmask", f"2 dimensions and {yv.shape[0]} rows", words)
+    for name, tensor in (("yi", yi), ("bitmask", words)):
+        if tensor.device != yv.device:
+            raise wrong_value(name, f"a tensor on {yv.device}, where yv is", tensor)
     return words
+
+
+def compact(
+    yv: torch.Tensor, yi: torch.Tensor, words: torch.Tensor, sentinel: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `compaction` returns, for arguments that are known to be right."""
+    run = dispatch.choose(
+        yv.device, reference=_compact, kernel="triton_kernels.compaction_details._launch.compact"
+    )
+    return run(yv, yi, words, sentinel)
 
 
 def _compact(

@@ -1,14 +1,19 @@
 """What differs between the environments this library runs in: the one place.
 
-Today that is what is installed.  Differences between releases of Triton belong here as well.
+Today that is what is installed, and how Dynamo is spoken to without importing it.  Differences
+between releases of Triton belong here as well.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["EXTRA", "require_kernels_extra"]
+__all__ = ["EXTRA", "constant_while_compiling", "require_kernels_extra"]
+
+F = TypeVar("F", bound=Callable[..., object])
 
 EXTRA = "triton-kernels-bridge[kernels]"
 """What `pip install` needs to be told for the kernels: it brings torch and triton."""
@@ -39,3 +44,12 @@ def _is_installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ImportError:
         return False
+
+
+def constant_while_compiling(function: F) -> F:
+    """`torch.compiler.assume_constant_result`: torch.compile calls `function` and keeps its answer.
+
+    Torch's own decorator imports the whole of Dynamo, which takes seconds, to set this attribute.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function

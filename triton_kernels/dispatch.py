@@ -1,7 +1,8 @@
 """Kernel, interpreter or reference: the one decision.
 
-An op checks its arguments, then asks `choose` for the function that computes it.  No other file
-of the library looks at the type of a device.
+An op checks its arguments, asks `is_traced` whether it is only being recorded (then it takes what
+`ops` registers for it), and else `choose` for the function that computes it.  No other file of the
+library looks at the type of a device.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ require_kernels_extra(__name__)
 
 import torch
 
-__all__ = ["Implementation", "choose", "implementation", "override"]
+__all__ = [
+    "Implementation",
+    "choose",
+    "implementation",
+    "is_traced",
+    "load",
+    "needs_gradient",
+    "override",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +49,9 @@ class Implementation(Enum):
 
 # What Triton itself takes for true in TRITON_INTERPRET.
 _TRUE = frozenset({"1", "true", "yes", "on", "y"})
+
+# What a tensor class has whose operations are those of plain tensors (Parameter, for one).
+_NO_DISPATCH = torch.Tensor.__torch_dispatch__
 
 _HOSTS = frozenset({"cpu", "meta"})
 
@@ -79,6 +91,32 @@ def implementation(device: torch.device) -> Implementation:
     return Implementation.REFERENCE
 
 
+def is_traced(x: torch.Tensor) -> bool:
+    """Whether an op on `x` must be visible to torch as one operation.
+
+    It must while Dynamo or export compiles, under an active dispatch mode (make_fx, FakeTensorMode,
+    functionalisation, counters of FLOPs) and inside torch.func, and for any tensor that stands for
+    others (FakeTensor, DTensor).  Otherwise the op's own code runs, because the way through
+    torch's dispatcher costs tens of microseconds; asking costs a third of one.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() != 0
+        or is_inside_torch_func()
+        or (type(x) is not torch.Tensor and type(x).__torch_dispatch__ is not _NO_DISPATCH)
+    )
+
+
+def is_inside_torch_func() -> bool:
+    """Whether a transformation of torch.func (grad, vmap, ...) is at work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def needs_gradient(x: torch.Tensor) -> bool:
+    """Whether autograd wants to hear of an op on `x`."""
+    return torch.is_grad_enabled() and getattr(x, "requires_grad", False)
+
+
 def choose(device: torch.device, *, reference: Callable[P, R], kernel: str) -> Callable[P, R]:
     """The function that computes an op for tensors on `device`.
 
@@ -88,10 +126,11 @@ def choose(device: torch.device, *, reference: Callable[P, R], kernel: str) -> C
     """
     if implementation(device) is Implementation.REFERENCE:
         return reference
-    return _load(kernel)  # type: ignore[return-value]
+    return load(kernel)  # type: ignore[return-value]
 
 
 @functools.cache
-def _load(path: str) -> Callable[..., object]:
+def load(path: str) -> Callable[..., object]:
+    """The function at a dotted path; its module is imported the first time."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

@@ -1,13 +1,18 @@
 """Routing as the old module did it, on the new parts.
 
 `legacy_routing` and `legacy_routing_from_bitmatrix` are supported.  What stands below them serves
-old code alone, through the deprecated `triton_kernels.routing`, and goes with it.
+old code alone, through the deprecated modules, and goes with them.
+
+Old functions call each other the way their module did: where old code has assigned another
+function to a name of `triton_kernels.routing`, or another `forward` to `SortTokens`, they call
+that one.  The supported functions never do.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from triton_kernels.compat import require_kernels_extra
@@ -16,10 +21,21 @@ require_kernels_extra(__name__)
 
 import torch
 
+from triton_kernels import moves
 from triton_kernels import topk as _topk
 from triton_kernels.compaction import compaction
+from triton_kernels.deprecation import patched, warn_deprecated
+from triton_kernels.legacy_details._autograd import routing as _route
+from triton_kernels.legacy_details._reference import (
+    in_expert_order,
+    softmax_of_rows_taking_part,
+)
 from triton_kernels.matmul_ogs import GatherIndx, RoutingData, ScatterIndx
-from triton_kernels.tensor import BIT, Bitmatrix, SparseMatrix
+from triton_kernels.old_arguments import known_signatures, renamed_arguments
+from triton_kernels.tensor import BIT, Bitmatrix, SparseMatrix, Tensor
+from triton_kernels.tensor_details.bitmatrix_details.sum_bitmatrix_rows import (
+    sum_bitmatrix_rows as _sum_bitmatrix_rows,
+)
 from triton_kernels.tensor_details.bitmatrix_details.words import (
     WORD_BITS,
     clear_columns_from,
@@ -27,7 +43,7 @@ from triton_kernels.tensor_details.bitmatrix_details.words import (
     n_words,
 )
 from triton_kernels.tensor_details.checks import wrong_type, wrong_value
-from triton_kernels.tensor_details.padding import RowCount, rows_taking_part
+from triton_kernels.tensor_details.padding import RowCount
 from triton_kernels.tensor_details.ragged_tensor import (
     RaggedTensorMetadata,
     make_ragged_tensor_metadata,
@@ -36,20 +52,24 @@ from triton_kernels.tensor_details.ragged_tensor import (
 from triton_kernels.tensor_details.ragged_tensor_details.expt_data import ExptData
 
 __all__ = [
+    "DatastructTensor",
     "ExptData",
     "PruneRouting",
     "SortTokens",
     "block_m_log2_start",
+    "clear_sums",
     "compute_expt_data",
     "compute_expt_data_torch",
     "legacy_routing",
     "legacy_routing_from_bitmatrix",
     "log2_power_of_two",
     "prune_routing",
+    "reduction_sum",
     "routing",
     "routing_from_bitmatrix",
     "routing_torch",
     "sort_tokens",
+    "sum_bitmatrix_rows",
     "topk",
     "topk_torch",
 ]
@@ -91,12 +111,8 @@ def legacy_routing(
     >>> data.expt_hist.tolist(), gather.src_indx.tolist(), gather.dst_indx.tolist()
     ([1, 1, 0], [1, 0], [1, 0])
     """
-    if sm_first:
-        logits = _softmax_of_rows_taking_part(logits, n_rows)
-    chosen = _topk.topk(
-        logits, n_expts_act, apply_softmax=not sm_first, y_indx=expt_indx, n_rows=n_rows
-    )
-    return _routing_of(chosen, logits.shape[1], n_expts_act)
+    _topk.check_arguments(logits, n_expts_act, 1, expt_indx, n_rows)
+    return _route(logits, n_expts_act, sm_first, expt_indx, n_rows)
 
 
 def legacy_routing_from_bitmatrix(
@@ -120,7 +136,7 @@ def _routing_of(chosen: SparseMatrix, n_expts_tot: int, n_expts_act: int) -> Rou
     metadata = chosen.mask_metadata
     combine, dispatch = metadata.combine_indx, metadata.dispatch_indx
     schedule = make_ragged_tensor_metadata(metadata.col_sum, dispatch.shape[0])
-    gates = _in_expert_order(chosen.vals, combine)
+    gates = in_expert_order(chosen.vals, combine)
     return (
         RoutingData(gates, schedule.batch_sizes, n_expts_tot, n_expts_act, schedule),
         GatherIndx(combine, dispatch),
@@ -128,22 +144,44 @@ def _routing_of(chosen: SparseMatrix, n_expts_tot: int, n_expts_act: int) -> Rou
     )
 
 
-def _in_expert_order(vals: torch.Tensor, combine: torch.Tensor) -> torch.Tensor:
-    """[N]: the value of each slot in the order of experts; 0, without gradient, on the tail."""
-    filled = combine >= 0
-    slot = torch.where(filled, combine, 0).long()
-    return torch.where(filled, vals.flatten().gather(0, slot), 0)
-
-
-def _softmax_of_rows_taking_part(logits: torch.Tensor, n_rows: RowCount | None) -> torch.Tensor:
-    """Softmax of each row.  What padded rows hold must not reach the gradient, as NaN * 0 would."""
-    if n_rows is not None:
-        takes_part = rows_taking_part(n_rows, logits.shape[0], logits.device)
-        logits = torch.where(takes_part.unsqueeze(1), logits, 0)
-    return torch.softmax(logits, dim=-1)
-
-
 # --- for old code alone ------------------------------------------------------------------------
+
+
+def _now(name: str) -> Callable[..., Any]:
+    """The old function `name`, or what old code has put in its place."""
+    function: Any = patched(moves.OLD_MODULE, name) or globals()[name]
+    return function  # type: ignore[no-any-return]
+
+
+def _sorting_is_patched() -> bool:
+    return _now("sort_tokens") is not sort_tokens or SortTokens.forward is not _SORT_FORWARD
+
+
+def _is_patched() -> bool:
+    """Whether `routing` must go the old way round, since it would meet something else on it."""
+    names = ("topk", "routing_from_bitmatrix", "compute_expt_data")
+    return _sorting_is_patched() or any(_now(name) is not globals()[name] for name in names)
+
+
+def _renormalize_told_apart(code: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Take `renormalize`, the opposite of `sm_first` before release 3.4, with a warning."""
+
+    def decorate(routing: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(routing)
+        def told_apart(*args: P.args, **kwargs: P.kwargs) -> R:
+            if "renormalize" in kwargs:
+                if len(args) > 2 or "sm_first" in kwargs:
+                    raise TypeError(
+                        f"{routing.__name__}: no release took both sm_first (3.4 and later) and "
+                        "renormalize (before 3.4)"
+                    )
+                warn_deprecated(code)
+                kwargs["sm_first"] = not kwargs.pop("renormalize")
+            return routing(*args, **kwargs)
+
+        return told_apart
+
+    return decorate
 
 
 def _fifth_position_told_apart(routing: Callable[P, R]) -> Callable[P, R]:
@@ -170,7 +208,14 @@ def _fifth_position_told_apart(routing: Callable[P, R]) -> Callable[P, R]:
     return told_apart
 
 
+@_renormalize_told_apart("TKM304")
 @_fifth_position_told_apart
+@known_signatures(
+    "before 3.4 (logits, n_expts_act, renormalize=True, expt_indx=None, simulated_ep=1)",
+    "3.4 and 3.5 (logits, n_expts_act, sm_first=False, expt_indx=None, simulated_ep=1, "
+    "n_rows=None)",
+    "after 3.5 (logits, n_expts_act, sm_first=False, expt_indx=None, n_rows=None)",
+)
 def routing(
     logits: torch.Tensor,
     n_expts_act: int,
@@ -186,18 +231,24 @@ def routing(
 
     Five positional arguments also mean (..., n_rows), where the fifth is a tensor.
     """
-    if simulated_ep == 1:
+    if isinstance(sm_first, torch.Tensor):
+        raise wrong_type("sm_first", "a bool, in all releases since 3.4", sm_first)
+    if simulated_ep == 1 and not _is_patched():
         return legacy_routing(logits, n_expts_act, sm_first, expt_indx, n_rows)
     if sm_first:
-        logits = _softmax_of_rows_taking_part(logits, n_rows)
+        logits = softmax_of_rows_taking_part(logits, n_rows)
     n_expts_tot = logits.shape[1]
-    vals, indx, bitmatrix = topk(
+    vals, indx, bitmatrix = _now("topk")(
         logits, n_expts_act, apply_softmax=not sm_first, y_indx=expt_indx, n_rows=n_rows
     )
-    vals, indx, bitmatrix = prune_routing(vals, indx, bitmatrix, n_expts_tot, simulated_ep)
-    return routing_from_bitmatrix(bitmatrix, vals, indx, n_expts_tot // simulated_ep, n_expts_act)
+    if simulated_ep != 1:
+        prune = _now("prune_routing")
+        vals, indx, bitmatrix = prune(vals, indx, bitmatrix, n_expts_tot, simulated_ep)
+    sort = _now("routing_from_bitmatrix")
+    return sort(bitmatrix, vals, indx, n_expts_tot // simulated_ep, n_expts_act)  # type: ignore[no-any-return]
 
 
+@known_signatures("3.5 and later (bitmatrix, expt_scal, expt_indx, n_expts_tot, n_expts_act)")
 def routing_from_bitmatrix(
     bitmatrix: Bitmatrix,
     expt_scal: torch.Tensor,
@@ -210,7 +261,38 @@ def routing_from_bitmatrix(
     So it must: an old bit matrix is as wide as its words, 32 columns or a multiple.
     """
     bitmatrix = _of_width(bitmatrix, n_expts_tot)
-    return legacy_routing_from_bitmatrix(bitmatrix, expt_scal, expt_indx, n_expts_tot, n_expts_act)
+    if not _sorting_is_patched() and _now("compute_expt_data") is compute_expt_data:
+        return legacy_routing_from_bitmatrix(
+            bitmatrix, expt_scal, expt_indx, n_expts_tot, n_expts_act
+        )
+    hist, combine, dispatch, gates, *schedule = _sorted_by(
+        _now("sort_tokens"), expt_scal, expt_indx, n_expts_tot, bitmatrix
+    )
+    if schedule:
+        expt_data = ExptData(hist, *schedule)
+    else:
+        expt_data = _now("compute_expt_data")(hist, n_expts_tot, expt_indx.numel())
+    return (
+        RoutingData(gates, hist, n_expts_tot, n_expts_act, expt_data),
+        GatherIndx(combine, dispatch),
+        ScatterIndx(dispatch, combine),
+    )
+
+
+def _sorted_by(
+    sort: Callable[..., Sequence[Any]],
+    expt_scal: torch.Tensor,
+    expt_indx: torch.Tensor,
+    n_expts_tot: int,
+    bitmatrix: Bitmatrix,
+) -> Sequence[Any]:
+    """What a `sort_tokens` of old code answers: 3 parameters as in 3.4, or 4 as in later ones."""
+    if sort is not sort_tokens:
+        try:
+            inspect.signature(sort).bind(expt_scal, expt_indx, n_expts_tot, bitmatrix)
+        except TypeError:
+            return sort(expt_scal, expt_indx, bitmatrix)
+    return sort(expt_scal, expt_indx, n_expts_tot, bitmatrix)
 
 
 def _of_width(bitmatrix: Bitmatrix, n_columns: int) -> Bitmatrix:
@@ -223,6 +305,11 @@ def _of_width(bitmatrix: Bitmatrix, n_columns: int) -> Bitmatrix:
     )
 
 
+@_renormalize_told_apart("TKM318")
+@known_signatures(
+    "before 3.4 (logits, n_expts_act, renormalize=True, expt_indx=None)",
+    "3.4 and later (logits, n_expts_act, sm_first=False, expt_indx=None, n_rows=None)",
+)
 def routing_torch(
     logits: torch.Tensor,
     n_expts_act: int,
@@ -251,6 +338,7 @@ def routing_torch(
     return data, gather, scatter
 
 
+@known_signatures("3.4 and later (expt_hist, n_expts_tot, n_gates)")
 def compute_expt_data(
     expt_hist: torch.Tensor | None, n_expts_tot: int, n_gates: int
 ) -> RaggedTensorMetadata:
@@ -260,6 +348,7 @@ def compute_expt_data(
     return make_ragged_tensor_metadata(_first(expt_hist, n_expts_tot), n_gates)
 
 
+@known_signatures("3.4 and later (hist, n_expts_tot, n_gates)")
 def compute_expt_data_torch(
     hist: torch.Tensor | None, n_expts_tot: int, n_gates: int
 ) -> RaggedTensorMetadata:
@@ -275,6 +364,55 @@ def _first(hist: torch.Tensor, n_expts_tot: int) -> torch.Tensor:
     return hist if hist.shape[0] == n_expts_tot else hist[:n_expts_tot]
 
 
+class SortTokens(torch.autograd.Function):
+    """`sort_tokens` for autograd.
+
+    A `forward` of old code in the place of this one leaves on `ctx` what `backward` reads: the
+    dispatch vector as the first saved tensor, and `n_expts_act`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        expt_scal: torch.Tensor,
+        expt_indx: torch.Tensor,
+        n_expts_tot: int | Bitmatrix | None = None,
+        bitmatrix: Bitmatrix | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        if isinstance(n_expts_tot, Bitmatrix):
+            n_expts_tot, bitmatrix = None, n_expts_tot
+        if not isinstance(bitmatrix, Bitmatrix):
+            raise wrong_type("bitmatrix", "a Bitmatrix", bitmatrix)
+        width = bitmatrix.n_columns if n_expts_tot is None else n_expts_tot
+        data, gather, _ = legacy_routing_from_bitmatrix(
+            _of_width(bitmatrix, width), expt_scal, expt_indx, width, expt_indx.shape[1]
+        )
+        results = [data.expt_hist, gather.src_indx, gather.dst_indx, data.gate_scal]
+        if n_expts_tot is not None and data.expt_data is not None:
+            schedule = data.expt_data
+            results += [schedule.batch_offs, schedule.block_offs_data]
+            results += [schedule.block_schedule_data]
+        ctx.n_expts_act = expt_indx.shape[1]
+        ctx.save_for_backward(gather.dst_indx)
+        ctx.mark_non_differentiable(*results[:3], *results[4:])
+        return tuple(results)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
+        dispatch = ctx.saved_tensors[0]
+        by_slot = gradients[3][dispatch.clamp(min=0).long()]
+        dexpt_scal = torch.where(dispatch >= 0, by_slot, 0).reshape(-1, ctx.n_expts_act)
+        return dexpt_scal, *(None for _ in ctx.needs_input_grad[1:])
+
+
+_SORT_FORWARD = SortTokens.forward
+
+
+@known_signatures(
+    "3.4 (expt_scal, expt_indx, bitmatrix)",
+    "3.5 and later (expt_scal, expt_indx, n_expts_tot, bitmatrix)",
+)
 def sort_tokens(
     expt_scal: torch.Tensor,
     expt_indx: torch.Tensor,
@@ -286,26 +424,7 @@ def sort_tokens(
     Returns (hist, combine, dispatch, gate_scal, offsets of rows, offsets of blocks, schedule).
     Release 3.4 had no `n_expts_tot`, and returned the first four only; so does this without it.
     """
-    if isinstance(n_expts_tot, Bitmatrix):
-        n_expts_tot, bitmatrix = None, n_expts_tot
-    if not isinstance(bitmatrix, Bitmatrix):
-        raise wrong_type("bitmatrix", "a Bitmatrix", bitmatrix)
-    width = bitmatrix.n_columns if n_expts_tot is None else n_expts_tot
-    data, gather, _ = routing_from_bitmatrix(
-        bitmatrix, expt_scal, expt_indx, width, expt_indx.shape[1]
-    )
-    results = (data.expt_hist, gather.src_indx, gather.dst_indx, data.gate_scal)
-    if n_expts_tot is None or data.expt_data is None:
-        return results
-    schedule = data.expt_data
-    offsets = (schedule.batch_offs, schedule.block_offs_data)
-    return (*results, *offsets, schedule.block_schedule_data)
-
-
-class SortTokens:
-    """`sort_tokens`, as the autograd function that it was; only `apply` is left of that."""
-
-    apply = staticmethod(sort_tokens)
+    return SortTokens.apply(expt_scal, expt_indx, n_expts_tot, bitmatrix)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class PruneRouting(torch.autograd.Function):
@@ -338,23 +457,32 @@ class PruneRouting(torch.autograd.Function):
         return torch.where(keep, dvals.gather(1, moved_to), 0), None, None, None, None
 
 
+@known_signatures(
+    "3.4 (expt_scal, expt_indx, bitmatrix, simulated_ep)",
+    "3.5 (expt_scal, expt_indx, bitmatrix, n_expts_tot, simulated_ep)",
+)
 def prune_routing(
     expt_scal: torch.Tensor,
     expt_indx: torch.Tensor,
     bitmatrix: Bitmatrix,
-    n_expts_tot: int,
+    n_expts_tot: int | None = None,
     simulated_ep: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
     """Keep the experts below E // simulated_ep; changes `bitmatrix` in place.
 
     Returns (vals, indx, bitmatrix): in each row the kept slots first, then -1 in both.
-    Release 3.4 had no `n_expts_tot`: of four arguments the last is `simulated_ep`.
+    Release 3.4 had no `n_expts_tot`: where only one of the two is given it is `simulated_ep`.
     """
-    if simulated_ep is None:
+    if n_expts_tot is None:
+        n_expts_tot = bitmatrix.n_columns
+    elif simulated_ep is None:
         n_expts_tot, simulated_ep = bitmatrix.n_columns, n_expts_tot
     return PruneRouting.apply(expt_scal, expt_indx, bitmatrix, n_expts_tot, simulated_ep)  # type: ignore[no-any-return, no-untyped-call]
 
 
+@known_signatures(
+    "3.4 and 3.5 (x, k, apply_softmax=True, dim=1, return_bitmatrix=True, y_indx=None, n_rows=None)"
+)
 def topk(
     x: Any,
     k: int,
@@ -375,6 +503,10 @@ def topk(
     return chosen.vals, chosen.indx, _of_width(chosen.mask, width)
 
 
+@renamed_arguments("", vals="x", expt_indx="y_indx")
+@known_signatures(
+    "3.5.1 (vals, k, expt_indx, has_user_provided_indx=False)", "after 3.5 (x, k, y_indx)"
+)
 def topk_torch(
     x: torch.Tensor,
     k: int,
@@ -399,3 +531,67 @@ def log2_power_of_two(x: int) -> int:
 
 block_m_log2_start = 4
 """Exponent of the smallest block size."""
+
+
+def sum_bitmatrix_rows(
+    x: Bitmatrix,
+    out_ret: torch.Tensor | int | None = None,
+    partials_block_size: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`sum_bitmatrix_rows` of the new module, whose sums the caller may have allocated.
+
+    out_ret: int32 [E] for the sums; an int is `partials_block_size`, as in the new function.
+    """
+    if isinstance(out_ret, int):
+        out_ret, partials_block_size = None, out_ret
+    sums, partials = _sum_bitmatrix_rows(x, partials_block_size)
+    if out_ret is None:
+        return sums, partials
+    warn_deprecated("TKM317")
+    return out_ret.copy_(sums), partials
+
+
+def reduction_sum(
+    x: Bitmatrix, partials_block_size: int, dim: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`sum_bitmatrix_rows`, as `triton_kernels.reduction.sum`.  dim: 0."""
+    if dim != 0:
+        raise wrong_value("dim", "0", dim)
+    return _sum_bitmatrix_rows(x, partials_block_size)
+
+
+def clear_sums(n_cols: int, device: torch.device | str, MEMSET_BLOCK: int = 512) -> torch.Tensor:
+    """int32 zeros, `n_cols` rounded up to a multiple of `MEMSET_BLOCK`."""
+    n_padded = -(-n_cols // MEMSET_BLOCK) * MEMSET_BLOCK
+    return torch.zeros(n_padded, dtype=torch.int32, device=device)
+
+
+class DatastructTensor(Tensor):
+    """`Tensor` as `triton_kernels.datastruct` of release 3.4 made it.
+
+    handle: the memory, of at least `shape_pad`.
+    shape_raw, shape_pad: `shape` and `shape_max`.
+    """
+
+    def __init__(
+        self,
+        handle: torch.Tensor,
+        shape_raw: Sequence[RowCount],
+        shape_pad: Sequence[int | None] | None = None,
+    ) -> None:
+        super().__init__(handle, None, list(shape_raw), shape_pad)  # type: ignore[arg-type]
+
+    @property
+    def handle(self) -> torch.Tensor:
+        """The stored data."""
+        return self.data
+
+    @property
+    def shape_raw(self) -> list[Any]:
+        """`shape`."""
+        return self.shape
+
+    @property
+    def shape_pad(self) -> list[int]:
+        """`shape_max`."""
+        return self.shape_max

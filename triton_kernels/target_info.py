@@ -9,12 +9,14 @@ Without a GPU driver every question has an answer: no backend, so every predicat
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
-from triton_kernels.compat import require_kernels_extra
+from triton_kernels.compat import constant_while_compiling, require_kernels_extra
 
 require_kernels_extra(__name__)
 
@@ -32,6 +34,7 @@ __all__ = [
     "is_hip_cdna3",
     "is_hip_cdna4",
     "num_sms",
+    "overlaps_launches",
     "override",
 ]
 
@@ -71,25 +74,38 @@ def override(target: Target) -> Iterator[Target]:
 def current_target() -> Target:
     """The target of `override`, else the active device of Triton's driver, else none.
 
-    Triton is asked, not torch, so that a driver which tests put in place is believed.
+    Triton is asked, not torch, so that a driver which tests put in place is believed.  Each driver
+    is asked once: the devices of a process are taken to be alike.
     """
     overridden = _override.get()
     if overridden is not None:
         return overridden
-    from triton.runtime import driver  # type: ignore[import-untyped]
-
     try:
-        active = driver.active.get_current_target()
+        return _target_of(_drivers().active)
     except RuntimeError:  # Triton's answer when there is no driver
         return NO_TARGET
-    return Target(active.backend, active.arch)
 
 
+@functools.cache
+def _drivers() -> Any:
+    from triton.runtime import driver  # type: ignore[import-untyped]
+
+    return driver
+
+
+@functools.lru_cache(maxsize=16)
+def _target_of(driver: Any) -> Target:
+    target = driver.get_current_target()
+    return Target(target.backend, target.arch)
+
+
+@constant_while_compiling
 def is_cuda() -> bool:
     """Whether the device is NVIDIA's."""
     return current_target().backend == "cuda"
 
 
+@constant_while_compiling
 def is_hip() -> bool:
     """Whether the device is AMD's."""
     return current_target().backend == "hip"
@@ -105,6 +121,7 @@ def is_hip_cdna4() -> bool:
     return get_cdna_version() == 4
 
 
+@constant_while_compiling
 def get_cdna_version() -> int:
     """3 or 4 on AMD's gfx942 or gfx950, else -1."""
     target = current_target()
@@ -113,6 +130,7 @@ def get_cdna_version() -> int:
     return {"gfx942": 3, "gfx950": 4}.get(str(target.arch), -1)
 
 
+@constant_while_compiling
 def cuda_capability_geq(major: int, minor: int = 0) -> bool:
     """Whether the device is NVIDIA's, of compute capability `major.minor` or later."""
     target = current_target()
@@ -133,6 +151,15 @@ def has_native_mxfp() -> bool:
     return cuda_capability_geq(10)
 
 
+def overlaps_launches() -> bool:
+    """Whether a kernel can be launched while the one before it still runs, and wait for it itself.
+
+    NVIDIA calls it programmatic dependent launch (compute capability 9.0 and later).
+    """
+    return cuda_capability_geq(9)
+
+
+@constant_while_compiling
 def num_sms() -> int:
     """Number of multiprocessors of the current device; 1 without one."""
     n_sms = current_target().n_sms

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from triton_kernels.compat import require_kernels_extra
@@ -13,7 +12,8 @@ require_kernels_extra(__name__)
 
 import torch
 
-from triton_kernels.deprecation import warn_deprecated
+from triton_kernels.deprecation import old_attribute, warn_deprecated
+from triton_kernels.old_arguments import renamed_arguments
 from triton_kernels.target_info import cuda_capability_geq
 from triton_kernels.tensor_details import bitmatrix as bitmatrix_details
 from triton_kernels.tensor_details import ragged_tensor as ragged_tensor_details
@@ -21,10 +21,9 @@ from triton_kernels.tensor_details.bitmatrix import (
     BitmatrixMetadata,
     make_bitmatrix_metadata,
     make_bitmatrix_metadata_torch,
-    sum_bitmatrix_rows,
 )
 from triton_kernels.tensor_details.bitmatrix_details.words import n_words
-from triton_kernels.tensor_details.checks import wrong_type, wrong_value
+from triton_kernels.tensor_details.checks import is_int, wrong_type, wrong_value
 from triton_kernels.tensor_details.dtype import (
     BIT,
     FP4,
@@ -180,7 +179,7 @@ class Tensor:
             self.shape = list(self.storage.data.shape)
         self.shape = list(self.shape)
         for size in self.shape:
-            if not (isinstance(size, int) or getattr(size, "numel", lambda: 0)() == 1):
+            if not (is_int(size) or getattr(size, "numel", lambda: 0)() == 1):
                 raise wrong_value("shape", "ints or 1-element tensors", size)
         given = [None] * self.ndim if self.shape_max is None else list(self.shape_max)
         if len(given) != self.ndim:
@@ -190,7 +189,7 @@ class Tensor:
             for size, maximum in zip(self.shape, given, strict=True)
         ]
         for maximum in self.shape_max:
-            if not isinstance(maximum, int):
+            if not is_int(maximum):
                 raise wrong_value("shape_max", "an int where shape holds a tensor", maximum)
 
     @property
@@ -235,6 +234,9 @@ class Tensor:
 
 _NOT_GIVEN: Any = object()
 
+# Equal to BIT, yet another object, so that leaving the dtype out can be seen.
+_BIT_BY_DEFAULT = IntegerType(1)
+
 
 class Bitmatrix(Tensor):
     """A matrix of bits [n_rows, E], 32 columns to a word.
@@ -244,14 +246,18 @@ class Bitmatrix(Tensor):
     shape: [n_rows, E]; `n_rows` can be a 1-element tensor, then `shape_max` is needed.
     shape_max: [n_rows_max, E].
 
-    Two older forms are taken, with a warning: shape as second positional argument
-    (`Bitmatrix(storage, shape, shape_max, scratchpad)`), and `scratchpad`, which is ignored.
+    Older forms are taken, with a warning: shape as second positional argument
+    (`Bitmatrix(storage, shape, shape_max, scratchpad)`), no dtype at all, and `scratchpad`, which
+    is ignored.
     """
+
+    _mask_of: torch.Tensor | None = None
+    """`indx` of the `SparseMatrix` whose mask it is."""
 
     def __init__(
         self,
         storage: Storage | torch.Tensor,
-        dtype: DType = BIT,
+        dtype: DType = _BIT_BY_DEFAULT,
         shape: Sequence[RowCount] | None = None,
         shape_max: Sequence[int | None] | None = None,
         scratchpad: Any = _NOT_GIVEN,
@@ -259,12 +265,31 @@ class Bitmatrix(Tensor):
         if isinstance(dtype, (list, tuple)):
             warn_deprecated("TKM121")
             old_shape, dtype = dtype, BIT
-            if isinstance(shape_max, torch.Tensor):  # the scratchpad, fourth by position
+            # The scratchpad, last by position; the oldest form had no shape_max before it.
+            if isinstance(shape, torch.Tensor):
+                shape = None
+            if isinstance(shape_max, torch.Tensor):
                 shape_max = None
             shape, shape_max = old_shape, shape if shape is not None else shape_max
         if scratchpad is not _NOT_GIVEN:
             warn_deprecated("TKM120")
-        super().__init__(storage, dtype, shape, shape_max)  # type: ignore[arg-type]
+        elif dtype is _BIT_BY_DEFAULT:
+            warn_deprecated("TKM121")
+        super().__init__(storage, BIT if dtype == BIT else dtype, shape, shape_max)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_words(cls, words: torch.Tensor, n_rows: RowCount, shape: Sequence[int]) -> Bitmatrix:
+        """The record over words that one of our ops has made: nothing is left to check.
+
+        shape: [n_rows_max, E].
+        """
+        self = cls.__new__(cls)
+        self.storage = Storage(words)
+        self.dtype = BIT
+        n_rows_max, n_columns = shape
+        self.shape = [n_rows, n_columns]
+        self.shape_max = [n_rows_max, n_columns]
+        return self
 
     def __post_init__(self) -> None:
         if self.dtype != BIT:
@@ -293,12 +318,25 @@ class Bitmatrix(Tensor):
     @property
     def n_columns(self) -> int:
         """Number of columns.  `shape` alone says it: pruning narrows it there."""
-        return int(self.shape[1])
+        return self.shape[1]  # type: ignore[no-any-return]
 
     def sum(self, partials_block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """`sum_bitmatrix_rows`, as it was once called; warns."""
         warn_deprecated("TKM122")
-        return sum_bitmatrix_rows(self, partials_block_size)
+        return bitmatrix_details.sum_bitmatrix_rows(self, partials_block_size)
+
+    @property
+    def scratchpad(self) -> None:
+        """None: column sums need no scratch memory any more; warns."""
+        warn_deprecated("TKM123")
+
+    @property
+    def metadata(self) -> BitmatrixMetadata:
+        """`SparseMatrix.mask_metadata` of the matrix whose mask this is; warns."""
+        warn_deprecated("TKM132")
+        if self._mask_of is None:
+            raise AttributeError("a Bitmatrix has metadata only as the mask of a SparseMatrix")
+        return make_bitmatrix_metadata(self._mask_of, self)
 
 
 @dataclass
@@ -320,6 +358,27 @@ class RaggedTensor:
         return self.batch_sizes
 
 
+class _ComputedOnce:
+    """`functools.cached_property` without its lock, which torch.compile cannot enter.
+
+    (Python 3.12 dropped that lock, too.)
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        if record is None:
+            return self
+        value = self.compute(record)
+        setattr(record, self.name, value)  # which is found before this descriptor from now on
+        return value
+
+
 @dataclass
 class SparseMatrix:
     """A matrix of at most k entries a row.
@@ -337,7 +396,12 @@ class SparseMatrix:
     vals: torch.Tensor
     mask: Bitmatrix
 
-    @cached_property
+    def __post_init__(self) -> None:
+        # For the old `mask.metadata`; of the columns alone, as a cycle would hold GPU memory.
+        if isinstance(self.mask, Bitmatrix):
+            self.mask._mask_of = self.indx
+
+    @_ComputedOnce
     def mask_metadata(self) -> BitmatrixMetadata:
         """Column counts, and the order that sorts the slots by column."""
         return make_bitmatrix_metadata(self.indx, self.mask)
@@ -345,6 +409,11 @@ class SparseMatrix:
     def __iter__(self) -> Iterator[torch.Tensor | Bitmatrix]:
         warn_deprecated("TKM301")
         return iter((self.vals, self.indx, self.mask))
+
+
+RaggedTensor.__init__ = renamed_arguments(  # type: ignore[method-assign]
+    "", slice_sizes="batch_sizes"
+)(RaggedTensor.__init__)
 
 
 def get_layout(tensor: torch.Tensor | Tensor | None) -> Layout | type[Layout] | None:
@@ -396,3 +465,7 @@ def convert_layout(tensor: Tensor, layout: Layout | type[Layout], **layout_kwarg
         raise wrong_type("layout", "a Layout or a class of layouts", layout)
     stored = Storage(layout.swizzle_data(data), layout)
     return Tensor(stored, dtype=tensor.dtype, shape=tensor.shape, shape_max=tensor.shape_max)
+
+
+def __getattr__(name: str) -> Any:
+    return old_attribute(__name__, name)

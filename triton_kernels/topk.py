@@ -10,20 +10,27 @@ require_kernels_extra(__name__)
 
 import torch
 
-from triton_kernels import dispatch
-from triton_kernels.tensor import BIT, Bitmatrix, SparseMatrix, Tensor
+from triton_kernels import dispatch, ops
+from triton_kernels.deprecation import warn_deprecated
+from triton_kernels.old_arguments import another_function, dropped_argument
+from triton_kernels.tensor import Bitmatrix, SparseMatrix, Tensor
 from triton_kernels.tensor_details.bitmatrix_details.words import pack_columns
-from triton_kernels.tensor_details.checks import wrong_type, wrong_value
+from triton_kernels.tensor_details.checks import (
+    MOST_CHOICES,
+    MOST_COLUMNS,
+    MOST_SLOTS,
+    is_int,
+    wrong_type,
+    wrong_value,
+)
 from triton_kernels.tensor_details.padding import RowCount, check_n_rows, rows_taking_part
 
 __all__ = ["TopK", "topk", "topk_backward", "topk_forward", "topk_torch"]
 
-_MAX_K = 256
 
-# Columns are int16 numbers.
-_MAX_COLUMNS = 32767
-
-
+@dropped_argument(
+    "return_bitmatrix", 4, by_keyword="TKM302", by_position="TKM310", releases="3.4 and 3.5"
+)
 def topk(
     x: torch.Tensor | Tensor,
     k: int,
@@ -63,12 +70,22 @@ def topk(
     ([[1, 2, 3]], [[3.0, 2.0, 3.0]])
     """
     x, n_rows = _as_padded(x, n_rows)
-    vals, indx, mask = TopK.apply(x, k, apply_softmax, dim, y_indx, n_rows)  # type: ignore[no-untyped-call]
-    if y_indx is not None and n_rows is None:
-        indx = y_indx  # what autograd hands back is an alias
+    if dispatch.needs_gradient(x) and not dispatch.is_traced(x):
+        vals, indx, mask = TopK.apply(x, k, apply_softmax, dim, y_indx, n_rows)  # type: ignore[no-untyped-call]
+        if y_indx is not None and n_rows is None:
+            indx = y_indx  # what autograd hands back is an alias
+    else:
+        vals, indx, mask = topk_forward(x, k, apply_softmax, dim, y_indx, n_rows)
     return SparseMatrix(indx=indx, vals=vals, mask=mask)
 
 
+def _is_old_reference(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of `topk_torch` gives the columns third, where `apply_softmax` is now."""
+    third = args[2] if len(args) > 2 else True
+    return third is None or isinstance(third, torch.Tensor) or "expt_indx" in kwargs
+
+
+@another_function("TKM316", "triton_kernels.legacy.topk_torch", _is_old_reference)
 def topk_torch(
     x: torch.Tensor | Tensor,
     k: int,
@@ -79,11 +96,15 @@ def topk_torch(
 ) -> SparseMatrix:
     """`topk` in plain torch, on any device; gradients are torch's own."""
     x, n_rows = _as_padded(x, n_rows)
-    _check(x, k, dim, y_indx, n_rows)
-    vals, indx, mask = _select(x, k, apply_softmax, y_indx, n_rows)
+    check_arguments(x, k, dim, y_indx, n_rows)
+    vals, indx, words = _select(x, k, apply_softmax, y_indx, n_rows)
+    mask = Bitmatrix.of_words(words, x.shape[0] if n_rows is None else n_rows, x.shape)
     return SparseMatrix(indx=indx, vals=vals, mask=mask)
 
 
+@dropped_argument(
+    "return_bitmatrix", 4, by_keyword="TKM311", by_position="TKM312", releases="3.4 and 3.5"
+)
 def topk_forward(
     x: torch.Tensor | Tensor,
     k: int,
@@ -94,9 +115,10 @@ def topk_forward(
 ) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
     """`topk` without autograd and without the record: (vals, indx, mask)."""
     x, n_rows = _as_padded(x, n_rows)
-    _check(x, k, dim, y_indx, n_rows)
-    run = dispatch.choose(x.device, reference=_select)
-    return run(x, k, apply_softmax, y_indx, n_rows)
+    check_arguments(x, k, dim, y_indx, n_rows)
+    run = ops.topk if dispatch.is_traced(x) else select
+    vals, indx, words = run(x, k, apply_softmax, y_indx, n_rows)
+    return vals, indx, Bitmatrix.of_words(words, x.shape[0] if n_rows is None else n_rows, x.shape)
 
 
 def topk_backward(
@@ -116,11 +138,15 @@ def topk_backward(
     several slots gets their sum.  All else is 0, unused slots and rows from `n_rows` on included,
     whatever `x` and `dy_vals` hold there.
     """
-    if dy_vals.shape != y_indx.shape or dy_vals.shape[-1] != k:
-        raise wrong_value("dy_vals", f"shape {list(y_indx.shape)} with k = {k}", dy_vals)
-    check_n_rows(n_rows, x.shape[0])
-    run = dispatch.choose(x.device, reference=_select_backward)
-    return run(x, y_indx, dy_vals, n_rows, apply_softmax)
+    shape = (x.shape[0], k)
+    for name, tensor in (("y_indx", y_indx), ("dy_vals", dy_vals)):
+        if tensor.shape != shape:
+            raise wrong_value(name, f"shape {list(shape)}", tensor)
+        if tensor.device != x.device:
+            raise wrong_value(name, f"a tensor on {x.device}, where x is", tensor)
+    check_n_rows(n_rows, x.shape[0], x.device)
+    run = ops.topk_backward if dispatch.is_traced(x) else select_backward
+    return run(x, y_indx, dy_vals, apply_softmax, n_rows)
 
 
 class TopK(torch.autograd.Function):
@@ -135,7 +161,11 @@ class TopK(torch.autograd.Function):
         dim: int,
         y_indx: torch.Tensor | None,
         n_rows: RowCount | None,
+        *old_n_rows: RowCount | None,
     ) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
+        if old_n_rows:  # and before it y_indx and, fifth, return_bitmatrix
+            warn_deprecated("TKM313")
+            y_indx, n_rows = n_rows, *old_n_rows  # type: ignore[assignment]
         vals, indx, mask = topk_forward(x, k, apply_softmax, dim, y_indx, n_rows)
         n_rows_on_device = n_rows if isinstance(n_rows, torch.Tensor) else None
         ctx.save_for_backward(x, indx, n_rows_on_device)
@@ -152,7 +182,7 @@ class TopK(torch.autograd.Function):
         if n_rows is None:
             n_rows = ctx.n_rows
         dx = topk_backward(x, indx, dy_vals, ctx.k, n_rows, ctx.apply_softmax)
-        return dx, None, None, None, None, None
+        return dx, None, None, None, None, None, None  # one more for the old form
 
 
 def _as_padded(
@@ -167,7 +197,7 @@ def _as_padded(
     return x.data[:rows_at_most, :columns], None if everything else own
 
 
-def _check(
+def check_arguments(
     x: torch.Tensor, k: int, dim: int, y_indx: torch.Tensor | None, n_rows: RowCount | None
 ) -> None:
     if not isinstance(x, torch.Tensor):
@@ -176,16 +206,18 @@ def _check(
         raise wrong_type("x", "dtype float32, float16 or bfloat16", x)
     if x.ndim != 2:
         raise wrong_value("x", "2 dimensions", x)
-    if x.shape[1] > _MAX_COLUMNS:
-        raise wrong_value("x", f"at most {_MAX_COLUMNS} columns", x)
+    if x.shape[1] > MOST_COLUMNS:
+        raise wrong_value("x", f"at most {MOST_COLUMNS} columns", x)
     if dim != 1:
         raise wrong_value("dim", "1", dim)
-    if isinstance(k, bool) or not isinstance(k, int):
+    if not is_int(k):
         raise wrong_type("k", "an int", k)
-    limit = min(x.shape[1], _MAX_K)
+    limit = min(x.shape[1], MOST_CHOICES)
     if not 1 <= k <= limit:
         raise wrong_value("k", f"1 to {limit}, for {x.shape[1]} columns", k)
-    check_n_rows(n_rows, x.shape[0])
+    if x.shape[0] * k > MOST_SLOTS:
+        raise wrong_value("x", f"at most {MOST_SLOTS} slots, k = {k} a row", x)
+    check_n_rows(n_rows, x.shape[0], x.device)
     if y_indx is None:
         return
     if not isinstance(y_indx, torch.Tensor) or y_indx.dtype not in (
@@ -200,13 +232,43 @@ def _check(
         raise wrong_value("y_indx", f"a tensor on {x.device}, where x is", y_indx)
 
 
+def select(
+    x: torch.Tensor,
+    k: int,
+    apply_softmax: bool,
+    y_indx: torch.Tensor | None,
+    n_rows: RowCount | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(vals, indx, words of the mask), for arguments that are known to be right."""
+    run = dispatch.choose(
+        x.device, reference=_select, kernel="triton_kernels.topk_details._launch.select"
+    )
+    return run(x, k, apply_softmax, y_indx, n_rows)
+
+
+def select_backward(
+    x: torch.Tensor,
+    y_indx: torch.Tensor,
+    dy_vals: torch.Tensor,
+    apply_softmax: bool,
+    n_rows: RowCount | None,
+) -> torch.Tensor:
+    """What `topk_backward` returns, for arguments that are known to be right."""
+    run = dispatch.choose(
+        x.device,
+        reference=select_backward_torch,
+        kernel="triton_kernels.topk_details._launch.select_backward",
+    )
+    return run(x, y_indx, dy_vals, n_rows, apply_softmax)
+
+
 def _select(
     x: torch.Tensor,
     k: int,
     apply_softmax: bool,
     y_indx: torch.Tensor | None,
     n_rows: RowCount | None,
-) -> tuple[torch.Tensor, torch.Tensor, Bitmatrix]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     n_rows_max, n_columns = x.shape
     if y_indx is None:
         indx = _largest(x, k).sort(dim=1).values.to(torch.int16)
@@ -214,15 +276,9 @@ def _select(
         indx = y_indx
     if n_rows is not None:
         takes_part = rows_taking_part(n_rows, n_rows_max, x.device).unsqueeze(1)
-        indx = torch.where(takes_part, indx, -1)
-    vals = _values(x, indx, apply_softmax).to(x.dtype)
-    mask = Bitmatrix(
-        pack_columns(indx, n_columns),
-        dtype=BIT,
-        shape=[n_rows_max if n_rows is None else n_rows, n_columns],
-        shape_max=[n_rows_max, n_columns],
-    )
-    return vals, indx, mask
+        indx = torch.where(takes_part, indx, -1).contiguous()
+    vals = _values(x, indx, apply_softmax).to(x.dtype).contiguous()
+    return vals, indx, pack_columns(indx, n_columns)
 
 
 def _largest(x: torch.Tensor, k: int) -> torch.Tensor:
@@ -236,8 +292,8 @@ def _largest(x: torch.Tensor, k: int) -> torch.Tensor:
     rank = torch.where(bits >= 0, bits, bits ^ 0x7FFFFFFF)
     rank = torch.where(value.isnan(), 0x7FFFFFFF, rank).long()
     column = torch.arange(x.shape[1], device=x.device)
-    key = (rank << 15) | (_MAX_COLUMNS - column)
-    return _MAX_COLUMNS - (key.topk(k, dim=1).values & _MAX_COLUMNS)
+    key = (rank << 15) | (MOST_COLUMNS - column)
+    return MOST_COLUMNS - (key.topk(k, dim=1).values & MOST_COLUMNS)
 
 
 def _used_slots(x: torch.Tensor, indx: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -255,13 +311,14 @@ def _values(x: torch.Tensor, indx: torch.Tensor, apply_softmax: bool) -> torch.T
     return torch.where(used, values, 0)
 
 
-def _select_backward(
+def select_backward_torch(
     x: torch.Tensor,
     indx: torch.Tensor,
     dy_vals: torch.Tensor,
     n_rows: RowCount | None,
     apply_softmax: bool,
 ) -> torch.Tensor:
+    """`select_backward` in plain torch, on any device."""
     used, column = _used_slots(x, indx)
     if n_rows is not None:
         used &= rows_taking_part(n_rows, x.shape[0], x.device).unsqueeze(1)

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.child_pytest import hooks
 
@@ -18,3 +22,17 @@ if os.environ.get("TRITON_INTERPRET") == "1":
     from tests.support import interpreter
 
     interpreter.install()
+
+# Tests of the public ops are written once, in tests/kernels; files here run them on the kernels.
+_OPS = Path(__file__).parents[1] / "kernels"
+sys.path.append(str(_OPS))
+pytest.register_assert_rewrite(*(file.stem for file in _OPS.glob("test_*.py")), "oracle")
+
+
+@pytest.fixture(autouse=True)
+def _poison() -> Iterator[None]:
+    """What a kernel does not write is noticed."""
+    from tests.support.poison import poisoned_memory
+
+    with poisoned_memory():
+        yield

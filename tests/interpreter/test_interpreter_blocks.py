@@ -191,3 +191,17 @@ def test_a_descriptor_reads_zero_outside(dtype):
         TensorDescriptor.from_tensor(x, [4, 16]), TensorDescriptor.from_tensor(y, [4, 16])
     )
     assert y.sum(dim=1).tolist() == [16, 16, 0, 0]
+
+
+@triton.jit
+def store_before(x, n, last, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    inside = (at < n) & (tl.program_id(0) < last)
+    tl.store(x + at, 1, mask=inside)
+
+
+@pytest.mark.parametrize(("last", "stored"), [(1, 5), (0, 0)])
+def test_a_condition_on_a_scalar_masks_a_block(last, stored):
+    x = torch.zeros(8)
+    store_before[(1,)](x, 5, last, BLOCK=8)
+    assert x.sum() == stored

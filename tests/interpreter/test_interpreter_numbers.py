@@ -145,6 +145,19 @@ def test_lanes_that_compute_nonsense_do_so_in_silence():
     torch.testing.assert_close(z[2:], torch.exp(x / y)[2:])
 
 
+@triton.jit
+def largest(x, y, BLOCK: tl.constexpr):
+    tl.store(y, tl.max(tl.load(x + tl.arange(0, BLOCK)), axis=0))
+
+
+def test_the_largest_of_nothing_but_nan_is_nan_in_silence():
+    y = torch.zeros(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        largest[(1,)](torch.full((4,), float("nan")), y, BLOCK=4)
+    assert y.isnan().all()
+
+
 # Products.
 
 

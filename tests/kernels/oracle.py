@@ -33,7 +33,8 @@ def chosen_columns(row: Sequence[float], k: int) -> list[int]:
 def softmax(values: Sequence[float]) -> list[float]:
     largest = max(values, default=0.0)
     weights = [math.exp(value - largest) for value in values]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return [weight / total for weight in weights]
 
 
 def slot_values(row: Sequence[float], columns: Sequence[int], apply_softmax: bool) -> list[float]:

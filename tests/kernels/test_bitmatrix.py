@@ -30,6 +30,7 @@ def mask(rows: list[list[int]], n_columns: int, n_rows: object = None) -> Bitmat
     words = torch.tensor([oracle.packed_words(row, n_columns) for row in rows], dtype=torch.int32)
     return Bitmatrix(
         words.view(len(rows), n_words).view(torch.uint32),
+        dtype=BIT,
         shape=[len(rows) if n_rows is None else n_rows, n_columns],
         shape_max=[len(rows), n_columns],
     )
@@ -70,10 +71,14 @@ def test_the_worked_example_of_four_rows_of_seven_columns(make):
         (9, 1500, 32),
         (5, 128, 100),
         (200, 811, 3),
+        (3, 32767, 6),
+        (2, 300, 256),
+        (4, 13, 0),
     ],
 )
 def test_counts_and_both_orders_are_those_of_the_slots(make, dtype, slots, n_rows, n_columns, k):
     python, _ = oracle.fresh(dtype, slots, n_rows, n_columns, k)
+    beyond = min(n_columns + 7, 32767)
     rows = [python.sample(range(n_columns), k) for _ in range(n_rows)]
     for row in rows:
         for j in range(k):
@@ -82,7 +87,7 @@ def test_counts_and_both_orders_are_those_of_the_slots(make, dtype, slots, n_row
             if slots == "repeated":
                 row[j] = python.randrange(min(n_columns, 3))
             if slots == "stray" and python.random() < 0.4:
-                row[j] = python.choice([-2, -99, n_columns, n_columns + 7])
+                row[j] = python.choice([-2, -99, n_columns, beyond])
             if slots == "none":
                 row[j] = -1
     indx = torch.tensor(rows, dtype=dtype).view(n_rows, k)
@@ -151,11 +156,32 @@ def test_positional_fields_are_counts_then_combine_then_dispatch():
         (torch.zeros(4, dtype=torch.int32), ValueError, "nonzero_indx: expected 2 dimensions"),
         (torch.zeros(3, 2, dtype=torch.int32), ValueError, "nonzero_indx: expected 4 rows"),
         (torch.zeros(4, 2), TypeError, "nonzero_indx: expected dtype int16, int32 or int64"),
+        (torch.zeros(4, 257).short(), ValueError, "nonzero_indx: expected at most 256 slots a row"),
     ],
 )
 def test_wrong_slots_are_named(make, indx, error, text):
     with pytest.raises(error, match=text):
         make(indx, mask([[0]] * 4, 8))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_wrong_matrix_is_named(make):
+    indx = torch.zeros(4, 2, dtype=torch.int32)
+    with pytest.raises(ValueError, match="bitmatrix: expected at most 32767 columns"):
+        make(indx, mask([[0]] * 4, 32768))
+    with pytest.raises(ValueError, match="n_rows: expected a tensor on cpu"):
+        make(indx, mask([[0]] * 4, 8, torch.zeros(1, dtype=torch.int32, device="meta")))
+    with pytest.raises(ValueError, match="n_rows: expected 0 to 4"):
+        make(indx, mask([[0]] * 4, 8, 5))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_more_slots_than_int32_counts_are_refused(make):
+    indx = torch.zeros(1, 1, dtype=torch.int16).expand(2**24, 128)
+    words = torch.zeros(1, 1, dtype=torch.int32).expand(2**24, 1)
+    bits = Bitmatrix(words, dtype=BIT, shape=[2**24, 8], shape_max=[2**24, 8])
+    with pytest.raises(ValueError, match="nonzero_indx: expected at most 2147483647 slots"):
+        make(indx, bits)
 
 
 # --- column sums
@@ -201,6 +227,13 @@ def test_a_matrix_can_be_counted_any_number_of_times():
 def test_the_block_size_of_partial_sums_must_be_given(count_bits, block):
     with pytest.raises(ValueError, match="partials_block_size: expected a positive int"):
         count_bits(mask([[0]], 3), block)
+
+
+@pytest.mark.parametrize("count_bits", SUMS)
+def test_a_row_count_elsewhere_is_named(count_bits):
+    x = mask([[0]], 3, torch.zeros(1, dtype=torch.int32, device="meta"))
+    with pytest.raises(ValueError, match="n_rows: expected a tensor on cpu"):
+        count_bits(x, 16)
 
 
 # --- the record that holds it

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from triton_kernels.compaction import compaction, compaction_torch
-from triton_kernels.tensor import Bitmatrix
+from triton_kernels.tensor import BIT, Bitmatrix
 
 OPS = [compaction, compaction_torch]
 
@@ -26,7 +26,14 @@ def expected_rows(values, columns, kept, sentinel):
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
 @pytest.mark.parametrize(
     ("n_rows", "n_columns", "k", "share"),
-    [(0, 13, 4, 0.5), (57, 64, 4, 0.5), (57, 64, 4, 1.0), (31, 128, 6, 0.6), (9, 128, 16, 0.0)],
+    [
+        (0, 13, 4, 0.5),
+        (57, 64, 4, 0.5),
+        (57, 64, 4, 1.0),
+        (31, 128, 6, 0.6),
+        (9, 128, 16, 0.0),
+        (40, 300, 100, 0.3),
+    ],
 )
 def test_kept_entries_come_first_in_their_order(op, mask_as, dtype, n_rows, n_columns, k, share):
     python, _ = oracle.fresh(n_rows, n_columns, k, share)
@@ -36,7 +43,7 @@ def test_kept_entries_come_first_in_their_order(op, mask_as, dtype, n_rows, n_co
     words = torch.tensor([oracle.packed_words(row, n_columns) for row in kept], dtype=torch.int32)
     words = words.view(n_rows, (n_columns + 31) // 32)
     if mask_as == "Bitmatrix":
-        bits = Bitmatrix(words.view(torch.uint32), shape=[n_rows, n_columns])
+        bits = Bitmatrix(words.view(torch.uint32), dtype=BIT, shape=[n_rows, n_columns])
     elif mask_as == "uint32":
         bits = words.view(torch.uint32)
     elif mask_as == "int64":
@@ -66,6 +73,28 @@ def test_entries_that_are_no_column_of_the_mask_are_dropped(op):
 
 
 @pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.float64, torch.int32, torch.uint8, torch.int64]
+)
+def test_values_of_any_dtype_are_moved(op, dtype):
+    yv = torch.tensor([[1, 2, 3], [4, 5, 6]]).to(dtype)
+    yi = torch.tensor([[0, 5, 31], [32, 5, 63]])
+    values, columns = op(yv, yi, torch.tensor([[1 << 31, 0], [0, -1]]), sentinel=7)
+    assert values.dtype == dtype
+    assert values.tolist() == [[3, 7, 7], [4, 6, 7]]
+    assert columns.tolist() == [[31, 7, 7], [32, 63, 7]]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_no_slots_and_no_words_leave_nothing(op):
+    words = torch.zeros(3, 0, dtype=torch.int32)
+    values, columns = op(torch.zeros(3, 0), torch.zeros(3, 0, dtype=torch.int32), words)
+    assert values.shape == columns.shape == (3, 0)
+    values, columns = op(torch.zeros(3, 2), torch.zeros(3, 2, dtype=torch.int32), words)
+    assert (values == -1).all() and (columns == -1).all()
+
+
+@pytest.mark.parametrize("op", OPS)
 def test_any_strides_are_read_right(op):
     yv = torch.arange(12.0).view(3, 4).t()
     yi = torch.arange(24).view(4, 6)[:, ::2] % 8
@@ -85,6 +114,8 @@ def test_any_strides_are_read_right(op):
         ({"bitmask": torch.zeros(4, 1)}, TypeError, "bitmask: expected words of dtype"),
         ({"bitmask": torch.zeros(4, dtype=torch.int32)}, ValueError, "bitmask: expected 2"),
         ({"bitmask": torch.zeros(3, 1, dtype=torch.int32)}, ValueError, "bitmask: expected 2"),
+        ({"yi": torch.zeros(4, 2).int().to("meta")}, ValueError, "yi: expected a tensor on cpu"),
+        ({"bitmask": torch.zeros(4, 1).int().to("meta")}, ValueError, "bitmask: expected a tens"),
     ],
 )
 def test_a_wrong_argument_is_named(op, change, error, text):

@@ -13,6 +13,7 @@ from triton_kernels import SortedIndexOrderWarning
 from triton_kernels.legacy import legacy_routing, legacy_routing_from_bitmatrix
 from triton_kernels.matmul_ogs import GatherIndx, RoutingData, ScatterIndx
 from triton_kernels.tensor import SparseMatrix
+from triton_kernels.tensor_details import bitmatrix
 from triton_kernels.topk import topk
 
 # Words of the published description of the refactoring, unchanged.
@@ -90,6 +91,8 @@ GRID = [
     (115, 91, 128, 32),
     (9, 0, 16, 6),
     (12, 5, 1500, 8),
+    (9, 7, 128, 100),
+    (3, 2, 32767, 3),
 ]
 
 
@@ -204,10 +207,8 @@ def test_the_published_imports_all_exist():
 
 def test_supported_routing_warns_of_nothing_and_sorts_once(monkeypatch):
     sorts = []
-    from triton_kernels import tensor
-
-    real = tensor.make_bitmatrix_metadata
-    monkeypatch.setattr(tensor, "make_bitmatrix_metadata", lambda *a: sorts.append(a) or real(*a))
+    real = bitmatrix._sort
+    monkeypatch.setattr(bitmatrix, "_sort", lambda *a: sorts.append(a) or real(*a))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         legacy_routing(torch.zeros(3, 8), 2, sm_first=True, n_rows=2)

@@ -12,7 +12,7 @@ import torch
 
 from triton_kernels import TritonKernelsDeprecationWarning
 from triton_kernels import legacy as old
-from triton_kernels.tensor import Bitmatrix, RaggedTensorMetadata
+from triton_kernels.tensor import BIT, Bitmatrix, RaggedTensorMetadata
 
 
 def logits(n_rows: int, n_experts: int, *seed: object) -> torch.Tensor:
@@ -118,7 +118,8 @@ def test_the_reference_agrees_on_the_valid_prefix(sm_first, count, provided):
     result = old.routing(x, k, sm_first, expt_indx, n_rows=count)
     n = n_rows * k
     assert reference[0].gate_scal.shape == (n,)
-    assert torch.equal(reference[0].gate_scal, result[0].gate_scal[:n])
+    # Of one softmax over all experts and another over rows of two lengths: a unit or two.
+    torch.testing.assert_close(reference[0].gate_scal, result[0].gate_scal[:n], rtol=1e-6, atol=0)
     assert torch.equal(reference[0].expt_hist, result[0].expt_hist)
     for vector in ("src_indx", "dst_indx"):
         for got, want in zip(reference[1:], result[1:], strict=True):
@@ -249,7 +250,7 @@ def test_sorting_gives_seven_results_or_in_the_oldest_form_four(sort):
     )
     assert len(seven) == 7
     assert all(torch.equal(got, want) for got, want in zip(seven, expected, strict=True))
-    four = sort(vals, indx, Bitmatrix(bitmatrix.storage, shape=[6, 20]))
+    four = sort(vals, indx, Bitmatrix(bitmatrix.storage, dtype=BIT, shape=[6, 20]))
     assert len(four) == 4
     assert all(torch.equal(got, want) for got, want in zip(four, expected[:4], strict=True))
     weight = torch.arange(18.0)

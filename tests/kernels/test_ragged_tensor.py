@@ -97,6 +97,24 @@ def test_offsets_beyond_the_integers_of_float32_are_exact(make):
 
 
 @pytest.mark.parametrize("make", MAKERS)
+def test_the_last_of_65535_slices_has_its_number_in_the_schedule(make):
+    sizes = torch.zeros(65535, dtype=torch.int32)
+    sizes[[0, 65534]] = int32([1, 40])
+    result = make(sizes, 41)
+    entries = [0, *[(block << 16) | 65534 for block in range(3)]]
+    assert result.block_schedule(16).tolist() == entries + [-1] * 37
+    assert result.batch_offs[-2:].tolist() == [1, 41]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_sizes_of_any_stride_are_read_right(make):
+    sizes = torch.stack([int32([15, 17, 0, 127]), int32([1, 2, 3, 4])], dim=1)[:, 0]
+    result = make(sizes, 159)
+    assert result.batch_offs.tolist() == [0, 15, 32, 32, 159]
+    assert result.block_offs(16).tolist() == [0, 1, 3, 3, 11]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_sizes_are_kept_not_copied(make):
     sizes = int32([3, 4])
     assert make(sizes, 7).batch_sizes is sizes
@@ -243,6 +261,25 @@ def test_a_wrong_map_is_named(remap):
         remap(source, int32([0]))
     with pytest.raises(TypeError, match="slice_map: expected an integer tensor"):
         remap(source, torch.zeros(2))
+    with pytest.raises(ValueError, match="slice_map: expected a tensor on cpu"):
+        remap(source, int32([0, 1]).to("meta"))
+
+
+@pytest.mark.parametrize("remap", REMAPS)
+def test_a_map_of_any_integers_and_strides_and_tables_of_any_strides_are_read_right(remap):
+    source = make_ragged_tensor_metadata(int32([15, 17, 0, 127, 3]), 162)
+    slice_map = int32([1, 0, 2, 4, 3])
+    plain = remap(source, slice_map)
+    transposed = RaggedTensorMetadata(
+        torch.stack([source.batch_sizes] * 2, 1)[:, 0],
+        torch.stack([source.batch_offs] * 3, 1)[:, 1],
+        source.block_offs_data.t().contiguous().t(),
+        source.block_schedule_data.t().contiguous().t(),
+    )
+    for numbers in (slice_map.to(torch.uint8), torch.stack([slice_map.long()] * 2, 1)[:, 0]):
+        result = remap(transposed, numbers)
+        for name in ("batch_sizes", "batch_offs", "block_offs_data", "block_schedule_data"):
+            assert torch.equal(getattr(result, name), getattr(plain, name)), name
 
 
 # --- small functions

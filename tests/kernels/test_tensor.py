@@ -252,7 +252,7 @@ def test_converting_names_what_it_cannot_take():
 
 
 def test_a_bitmatrix_is_a_tensor_of_bits():
-    x = Bitmatrix(WORDS, shape=[4, 40])
+    x = Bitmatrix(WORDS, dtype=BIT, shape=[4, 40])
     assert (x.dtype, x.shape, x.shape_max) == (BIT, [4, 40], [4, 40])
     assert isinstance(x, Tensor)
     assert (x.n_rows, x.n_rows_max, x.n_columns) == (4, 4, 40)
@@ -286,8 +286,22 @@ def test_a_scratchpad_is_taken_and_ignored(scratchpad):
         assert (x.shape, x.shape_max) == ([4, 40], [4, 40])
 
 
+def test_a_bitmatrix_needs_no_dtype_but_warns_without():
+    with pytest.warns(TritonKernelsDeprecationWarning, match="TKM121") as caught:
+        x = Bitmatrix(WORDS, shape=[4, 40])
+    assert (x.dtype, x.shape) == (BIT, [4, 40])
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_the_oldest_bitmatrix_had_its_scratchpad_third():
+    with pytest.warns(TritonKernelsDeprecationWarning, match="TKM121"):
+        x = Bitmatrix(WORDS, [4, 40], torch.zeros(512, dtype=torch.int32))
+    assert (x.shape, x.shape_max) == ([4, 40], [4, 40])
+
+
 def test_a_bitmatrix_can_still_be_asked_for_its_sums():
-    x = Bitmatrix(torch.tensor([[5], [4]], dtype=torch.int32).view(torch.uint32), shape=[2, 3])
+    words = torch.tensor([[5], [4]], dtype=torch.int32).view(torch.uint32)
+    x = Bitmatrix(words, dtype=BIT, shape=[2, 3])
     with pytest.warns(TritonKernelsDeprecationWarning, match="TKM122"):
         sums, partials = x.sum(partials_block_size=32)
     assert sums.tolist() == [1, 0, 2]
@@ -308,7 +322,7 @@ def test_a_bitmatrix_can_still_be_asked_for_its_sums():
 )
 def test_what_makes_no_bitmatrix_is_named(arguments, error, text):
     with pytest.raises(error, match=text):
-        Bitmatrix(**{"storage": WORDS, "shape": [4, 40], **arguments})
+        Bitmatrix(**{"storage": WORDS, "dtype": BIT, "shape": [4, 40], **arguments})
 
 
 # --- the other records
@@ -316,7 +330,7 @@ def test_what_makes_no_bitmatrix_is_named(arguments, error, text):
 
 def test_a_sparse_matrix_unpacks_as_the_old_tuple_and_warns():
     indx, vals = torch.tensor([[1, 2]]), torch.ones(1, 2)
-    mask = Bitmatrix(WORDS[:1, :1], shape=[1, 3])
+    mask = Bitmatrix(WORDS[:1, :1], dtype=BIT, shape=[1, 3])
     matrix = SparseMatrix(indx, vals, mask)
     assert (matrix.indx, matrix.vals, matrix.mask) == (indx, vals, mask)
     with pytest.warns(TritonKernelsDeprecationWarning, match="TKM301") as caught:

@@ -24,6 +24,7 @@ SHAPES = [
     (3, 1500, 8),
     (4, 1500, 32),
     (2, 300, 256),
+    (1, 32767, 3),
 ]
 
 # What the rows are made of.  "ties" has many equal entries, "special" infinities, NaN and -0.
@@ -92,6 +93,54 @@ def test_softmax_is_over_the_selected_values_in_float32(op, dtype, n_rows, n_col
     )
 
 
+@pytest.mark.parametrize("op", [topk, topk_torch])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_softmax_of_infinities_and_nan_is_what_torch_makes_of_it(op, dtype):
+    x = logits("special", (60, 5), dtype)
+    x[:7] = torch.tensor([-math.inf, math.inf, math.nan, 0, 1, 2, 3]).view(7, 1)
+    x[7, 1:] = -math.inf
+    result = op(x, 3)
+    expected = x.gather(1, result.indx.long()).float().softmax(1).to(dtype)
+    torch.testing.assert_close(
+        result.vals, expected, equal_nan=True, rtol=max(torch.finfo(dtype).eps, 1e-6), atol=0
+    )
+
+
+@pytest.mark.parametrize("op", [topk, topk_torch])
+@pytest.mark.parametrize(
+    ("around", "n_columns", "k"),
+    [
+        *[(around, 128, 6) for around in (1.0, -1.0, 0.0, 3e38, -1e-38)],
+        (1.0, 13, 3),
+        (-2.0, 1500, 20),
+        (4.0, 32767, 4),
+    ],
+)
+def test_entries_that_differ_in_the_last_bit_are_told_apart(op, around, n_columns, k):
+    _, generator = oracle.fresh(around, n_columns)
+    bits = torch.tensor(around).view(torch.int32)
+    step = torch.randint(0, 40, (2, n_columns), generator=generator, dtype=torch.int32)
+    # A row of clearly different values beside one of those that are alike.
+    step[1] = torch.randperm(n_columns, generator=generator) << 5
+    x = (bits + step).view(torch.float32)
+    assert op(x, k).indx.tolist() == [oracle.chosen_columns(row, k) for row in x.tolist()]
+
+
+@pytest.mark.parametrize("op", [topk, topk_torch])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
+def test_the_last_of_32767_columns_and_unused_slots_are_told_apart(op, dtype):
+    """The column after the last is 32767, which int16 holds, and 32768, which it does not."""
+    given = torch.tensor([[-1, 32766, 32767, 0], [-32768, -1, -1, 32766]], dtype=dtype)
+    x = torch.zeros(2, 32767)
+    x[:, 32766] = 5
+    result = op(x, 4, apply_softmax=False, y_indx=given)
+    assert result.vals.tolist() == [[0, 5, 0, 0], [0, 0, 0, 5]]
+    expected = [oracle.packed_words(row, 32767) for row in ([32766, 0], [32766])]
+    assert result.mask.data.view(torch.int32).tolist() == expected
+    assert result.mask_metadata.col_sum.nonzero().flatten().tolist() == [0, 32766]
+    assert result.mask_metadata.combine_indx.tolist() == [3, 1, 7, *[-1] * 5]
+
+
 def test_equal_zeros_go_to_the_lower_column_whatever_their_sign():
     x = torch.tensor([[-1.0, -0.0, 0.0, -0.0], [0.0, -0.0, -1.0, 0.0]])
     assert topk(x, 2).indx.tolist() == [[1, 2], [0, 1]]
@@ -136,7 +185,7 @@ def test_the_words_are_stored_column_major_with_rows_padded_to_32(column_stride,
 def test_padded_rows_are_never_read_and_come_out_empty(op, count_as, n_rows, garbage):
     _, generator = oracle.fresh(n_rows, garbage)
     x = torch.randn(9, 40, generator=generator)
-    alone = topk(x[:n_rows], 6) if n_rows else None
+    alone = op(x[:n_rows], 6) if n_rows else None
     x[n_rows:] = garbage
     count = n_rows if count_as is int else torch.tensor([n_rows], dtype=getattr(torch, count_as))
     result = op(x, 6, n_rows=count)
@@ -262,6 +311,24 @@ def test_backward_has_the_dtype_and_shape_of_the_logits(dtype):
     assert dx.abs().max() <= torch.finfo(dtype).eps
 
 
+def test_columns_beyond_32_bits_have_no_gradient():
+    given = torch.tensor([[2**32 + 1, 1, -(2**40)]])
+    dx = topk_backward(torch.zeros(1, 3), given, torch.tensor([[1.0, 2.0, 4.0]]), 3, None, False)
+    assert dx.tolist() == [[0.0, 2.0, 0.0]]
+
+
+@pytest.mark.parametrize("apply_softmax", [True, False])
+def test_gradients_of_any_strides_are_read_right(apply_softmax):
+    _, generator = oracle.fresh(apply_softmax)
+    x = torch.randn(20, 12, generator=generator)[::2, ::2].t()
+    indx = torch.randint(-1, 10, (4, 12), generator=generator)[:, ::2].t()
+    weights = (torch.randn(4, 6, generator=generator).t(), torch.ones(1, 1).expand(6, 4))
+    for dy in weights:
+        got = topk_backward(x, indx, dy, 4, None, apply_softmax)
+        plain = (x.contiguous(), indx.contiguous(), dy.contiguous())
+        assert torch.equal(got, topk_backward(*plain, 4, None, apply_softmax))
+
+
 def test_infinite_gradients_of_unused_slots_do_not_leak():
     x = torch.randn(1, 5, generator=oracle.fresh()[1])
     given = torch.tensor([[2, -1, 4]])
@@ -307,6 +374,21 @@ X = torch.zeros(4, 8)
         ({"n_rows": 2.0}, TypeError, "n_rows: expected None, an int or"),
         ({"n_rows": torch.tensor([1, 2])}, ValueError, "n_rows: expected a tensor of 1 element"),
         ({"n_rows": torch.tensor([1.0])}, TypeError, "n_rows: expected a tensor of an integer"),
+        (
+            {"n_rows": torch.zeros(1, dtype=torch.int32, device="meta")},
+            ValueError,
+            "n_rows: expected a tensor on cpu",
+        ),
+        (
+            {"y_indx": torch.zeros(4, 2, dtype=torch.int32, device="meta")},
+            ValueError,
+            "y_indx: expected a tensor on cpu",
+        ),
+        (
+            {"x": torch.zeros(1, 1).expand(2**24, 128), "k": 128},
+            ValueError,
+            "x: expected at most 2147483647 slots",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named_before_anything_is_computed(op, arguments, error, text):
@@ -314,8 +396,26 @@ def test_a_wrong_argument_is_named_before_anything_is_computed(op, arguments, er
         op(**{"x": X, "k": 2, **arguments})
 
 
-def test_backward_names_a_gradient_of_the_wrong_shape():
-    indx = torch.zeros(4, 2, dtype=torch.int16)
-    for dy, k in ((torch.zeros(4, 3), 3), (torch.zeros(4, 2), 3)):
-        with pytest.raises(ValueError, match="dy_vals: expected shape"):
-            topk_backward(X, indx, dy, k, None, True)
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"dy_vals": torch.zeros(4, 3)}, r"dy_vals: expected shape \[4, 2\]"),
+        ({"dy_vals": torch.zeros(4, 2, device="meta")}, "dy_vals: expected a tensor on cpu"),
+        ({"k": 3}, r"y_indx: expected shape \[4, 3\]"),
+        ({"y_indx": torch.zeros(5, 2).short()}, r"y_indx: expected shape \[4, 2\]"),
+        ({"y_indx": torch.zeros(4, 2).short().to("meta")}, "y_indx: expected a tensor on cpu"),
+        ({"n_rows": 5}, "n_rows: expected 0 to 4"),
+        ({"n_rows": torch.zeros(1).int().to("meta")}, "n_rows: expected a tensor on cpu"),
+    ],
+)
+def test_backward_names_a_wrong_argument(arguments, text):
+    good = {
+        "x": X,
+        "y_indx": torch.zeros(4, 2, dtype=torch.int16),
+        "dy_vals": torch.zeros(4, 2),
+        "k": 2,
+        "n_rows": None,
+        "apply_softmax": True,
+    }
+    with pytest.raises(ValueError, match=text):
+        topk_backward(**{**good, **arguments})

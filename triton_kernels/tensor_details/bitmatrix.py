@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from triton_kernels import SortedIndexOrderWarning, dispatch
+from triton_kernels import SortedIndexOrderWarning, dispatch, ops
 from triton_kernels.deprecation import warn_once_per_place
 from triton_kernels.tensor_details.bitmatrix_details.sum_bitmatrix_rows import (
     sum_bitmatrix_rows,
     sum_bitmatrix_rows_torch,
 )
-from triton_kernels.tensor_details.checks import wrong_type, wrong_value
-from triton_kernels.tensor_details.padding import rows_taking_part
+from triton_kernels.tensor_details.checks import (
+    MOST_CHOICES,
+    MOST_COLUMNS,
+    MOST_SLOTS,
+    is_int,
+    wrong_type,
+    wrong_value,
+)
+from triton_kernels.tensor_details.padding import RowCount, check_n_rows, rows_taking_part
 
 if TYPE_CHECKING:
     from triton_kernels.tensor import Bitmatrix
@@ -81,7 +88,9 @@ def make_bitmatrix_metadata(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) ->
     Raises ValueError or TypeError where shape or dtype of `nonzero_indx` is another.
     """
     _check(nonzero_indx, bitmatrix)
-    return dispatch.choose(nonzero_indx.device, reference=_sort)(nonzero_indx, bitmatrix)
+    run = ops.bitmatrix_metadata if dispatch.is_traced(nonzero_indx) else sort_by_column
+    col_sum, order = run(nonzero_indx, bitmatrix.n_columns, _rows_if_not_all(bitmatrix))
+    return BitmatrixMetadata(col_sum, *order.unbind())
 
 
 def make_bitmatrix_metadata_torch(
@@ -89,7 +98,8 @@ def make_bitmatrix_metadata_torch(
 ) -> BitmatrixMetadata:
     """`make_bitmatrix_metadata` in plain torch, on any device."""
     _check(nonzero_indx, bitmatrix)
-    return _sort(nonzero_indx, bitmatrix)
+    col_sum, order = _sort(nonzero_indx, bitmatrix.n_columns, _rows_if_not_all(bitmatrix))
+    return BitmatrixMetadata(col_sum, *order.unbind())
 
 
 def _check(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) -> None:
@@ -99,25 +109,49 @@ def _check(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) -> None:
         raise wrong_type("nonzero_indx", "dtype int16, int32 or int64", nonzero_indx)
     if nonzero_indx.shape[0] != bitmatrix.n_rows_max:
         raise wrong_value("nonzero_indx", f"{bitmatrix.n_rows_max} rows", nonzero_indx)
+    if nonzero_indx.shape[1] > MOST_CHOICES:
+        raise wrong_value("nonzero_indx", f"at most {MOST_CHOICES} slots a row", nonzero_indx)
+    if nonzero_indx.numel() > MOST_SLOTS:
+        raise wrong_value("nonzero_indx", f"at most {MOST_SLOTS} slots", nonzero_indx)
+    if bitmatrix.n_columns > MOST_COLUMNS:
+        raise wrong_value("bitmatrix", f"at most {MOST_COLUMNS} columns", bitmatrix.shape)
+    check_n_rows(bitmatrix.n_rows, bitmatrix.n_rows_max, nonzero_indx.device)
 
 
-def _sort(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) -> BitmatrixMetadata:
-    n_columns, device = bitmatrix.n_columns, nonzero_indx.device
+def _rows_if_not_all(bitmatrix: Bitmatrix) -> RowCount | None:
+    n_rows = bitmatrix.n_rows
+    return None if is_int(n_rows) and n_rows == bitmatrix.n_rows_max else n_rows
+
+
+def sort_by_column(
+    nonzero_indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(col_sum, combine and dispatch as int32 [2, N]), for arguments that are known to be right."""
+    run = dispatch.choose(
+        nonzero_indx.device,
+        reference=_sort,
+        kernel="triton_kernels.tensor_details.bitmatrix_details._launch.sort_by_column",
+    )
+    return run(nonzero_indx, n_columns, n_rows)
+
+
+def _sort(
+    nonzero_indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    device = nonzero_indx.device
     used = (nonzero_indx >= 0) & (nonzero_indx < n_columns)
-    used &= rows_taking_part(bitmatrix.n_rows, bitmatrix.n_rows_max, device).unsqueeze(1)
+    used &= rows_taking_part(n_rows, nonzero_indx.shape[0], device).unsqueeze(1)
     # Unused slots go to a column beyond the last, hence to the end of the order.
-    column = torch.where(used, nonzero_indx, n_columns).flatten().long()
+    column = torch.where(used, nonzero_indx.long(), n_columns).flatten()
     used = used.flatten()
     order = torch.argsort(column, stable=True)
     position = torch.empty_like(order)
     position[order] = torch.arange(order.numel(), device=device)
     count = torch.zeros(n_columns + 1, dtype=torch.int32, device=device)
     count.scatter_add_(0, column, torch.ones_like(column, dtype=torch.int32))
-    return BitmatrixMetadata(
-        col_sum=count[:n_columns],
-        combine_indx=torch.where(used[order], order, -1).to(torch.int32),
-        dispatch_indx=torch.where(used, position, -1).to(torch.int32),
-    )
+    combine = torch.where(used[order], order, -1)
+    dispatch_indx = torch.where(used, position, -1)
+    return count[:n_columns], torch.stack([combine, dispatch_indx]).to(torch.int32)
 
 
 def _warn_swapped_name(name: str, means: str) -> None:

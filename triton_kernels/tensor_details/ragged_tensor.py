@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from triton_kernels import dispatch
+from triton_kernels import dispatch, ops
+from triton_kernels.old_arguments import renamed_arguments
 from triton_kernels.target_info import is_hip
-from triton_kernels.tensor_details.checks import wrong_type, wrong_value
+from triton_kernels.tensor_details.checks import is_int, wrong_type, wrong_value
 from triton_kernels.tensor_details.ragged_tensor_details.old_names import (
     BlockTable,
     OldExptDataNames,
@@ -30,7 +31,7 @@ __all__ = [
 _MIN_BLOCK_SIZE = 16
 
 # A kernel loads and stores metadata 512 int32 at a time, so rows begin at multiples of that.
-_ROW_ALIGNMENT = 512
+ROW_ALIGNMENT = 512
 
 # The low half of a schedule entry is the slice; 0xffff is the low half of "none".
 _MAX_SLICES = 0xFFFF
@@ -82,6 +83,22 @@ class RaggedTensorMetadata(OldExptDataNames):
             tensor = getattr(self, name)
             if tensor is not None and tensor.shape[0] != n_block_sizes:
                 raise wrong_value(name, f"{n_block_sizes} rows, one a block size", tensor)
+
+    @classmethod
+    def of_parts(
+        cls,
+        batch_sizes: torch.Tensor,
+        batch_offs: torch.Tensor,
+        block_offs_data: torch.Tensor,
+        block_schedule_data: torch.Tensor,
+    ) -> RaggedTensorMetadata:
+        """The record of what one of our ops has made: nothing is left to check."""
+        self = cls.__new__(cls)
+        self.batch_sizes = batch_sizes
+        self.batch_offs = batch_offs
+        self.block_offs_data = block_offs_data
+        self.block_schedule_data = block_schedule_data
+        return self
 
     def __getstate__(self) -> dict[str, object]:
         # The tables are views, which a pickle would turn into copies.
@@ -165,6 +182,11 @@ class RaggedTensorMetadata(OldExptDataNames):
         return table[block_size]
 
 
+RaggedTensorMetadata.__init__ = renamed_arguments(  # type: ignore[method-assign]
+    "", slice_sizes="batch_sizes", slice_offs="batch_offs"
+)(RaggedTensorMetadata.__init__)
+
+
 def exact_div(x: int, y: int) -> int:
     """`x // y`; ValueError where that leaves a remainder."""
     if x % y != 0:
@@ -185,31 +207,38 @@ def empty_aligned(
     return padded[..., :width], padded.numel()
 
 
+@renamed_arguments("TKM009", n_expts_tot="n_batches")
 def max_n_tiles(n_batches: int, n_gates: int) -> int:
     """`RaggedTensorMetadata.max_n_blocks`, as it was called first."""
     return RaggedTensorMetadata.max_n_blocks(n_batches, n_gates)
 
 
+@renamed_arguments("", slice_sizes="batch_sizes", n_total_rows="n_gates")
 def make_ragged_tensor_metadata(batch_sizes: torch.Tensor, n_gates: int) -> RaggedTensorMetadata:
     """Offsets and block schedule of slices of the given sizes.
 
     batch_sizes: int32 [E]; kept as it is, not copied.
     n_gates: upper bound of the number of rows, which alone decides the width of the schedule.
         Where the sizes make more blocks than fit, the schedule is cut at its width.
+    Both can be given by the keywords of release 3.6, slice_sizes and n_total_rows.
 
     Raises TypeError where `batch_sizes` is no int32 tensor, ValueError where it has not 1
     dimension or more than 65535 elements, or `n_gates` is negative.
     """
     _check(batch_sizes, n_gates)
-    return dispatch.choose(batch_sizes.device, reference=_schedule)(batch_sizes, n_gates)
+    run = ops.ragged_tensor_metadata if dispatch.is_traced(batch_sizes) else schedule
+    offs, blocks = run(batch_sizes, n_gates)
+    return RaggedTensorMetadata.of_parts(batch_sizes, offs[0], offs[1:], blocks)
 
 
+@renamed_arguments("", slice_sizes="batch_sizes", n_total_rows="n_gates")
 def make_ragged_tensor_metadata_torch(
     batch_sizes: torch.Tensor, n_gates: int
 ) -> RaggedTensorMetadata:
     """`make_ragged_tensor_metadata` in plain torch, on any device."""
     _check(batch_sizes, n_gates)
-    return _schedule(batch_sizes, n_gates)
+    offs, blocks = _schedule(batch_sizes, n_gates)
+    return RaggedTensorMetadata.of_parts(batch_sizes, offs[0], offs[1:], blocks)
 
 
 def _check(batch_sizes: torch.Tensor, n_gates: int) -> None:
@@ -219,35 +248,54 @@ def _check(batch_sizes: torch.Tensor, n_gates: int) -> None:
         raise wrong_value("batch_sizes", "1 dimension", batch_sizes)
     if batch_sizes.shape[0] > _MAX_SLICES:
         raise wrong_value("batch_sizes", f"at most {_MAX_SLICES} slices", batch_sizes)
-    if isinstance(n_gates, bool) or not isinstance(n_gates, int):
+    if not is_int(n_gates):
         raise wrong_type("n_gates", "an int", n_gates)
     if n_gates < 0:
         raise wrong_value("n_gates", "at least 0", n_gates)
 
 
-def _schedule(batch_sizes: torch.Tensor, n_gates: int) -> RaggedTensorMetadata:
-    device, n_slices = batch_sizes.device, batch_sizes.shape[0]
+def schedule(batch_sizes: torch.Tensor, n_gates: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(offsets of rows and, below them, of blocks; schedule), for arguments known to be right."""
+    run = dispatch.choose(
+        batch_sizes.device,
+        reference=_schedule,
+        kernel="triton_kernels.tensor_details.ragged_tensor_details._launch.schedule",
+    )
+    return run(batch_sizes, n_gates)
+
+
+def allocate_schedule(batch_sizes: torch.Tensor, n_gates: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory for what `schedule` returns: int32 [S + 1, E + 1] and [S, W]."""
+    n_slices, n_sizes = batch_sizes.shape[0], len(RaggedTensorMetadata.block_sizes_log2())
+    width = RaggedTensorMetadata.max_n_blocks(n_slices, n_gates)
+    shapes = (n_sizes + 1, n_slices + 1), (n_sizes, width)
+    offs, blocks = (
+        empty_aligned(shape, torch.int32, batch_sizes.device, ROW_ALIGNMENT)[0] for shape in shapes
+    )
+    return offs, blocks
+
+
+def _schedule(batch_sizes: torch.Tensor, n_gates: int) -> tuple[torch.Tensor, torch.Tensor]:
+    device = batch_sizes.device
     # Powers made on the device: a list would be copied there, which a CUDA graph cannot capture.
     exponents = RaggedTensorMetadata.block_sizes_log2()
     n_sizes = len(exponents)
     block_sizes = 2 ** torch.arange(exponents.start, exponents.stop, device=device).unsqueeze(1)
-    # All offsets are one buffer: the rows' first, then those of the blocks for each block size.
-    offs, _ = empty_aligned((n_sizes + 1, n_slices + 1), torch.int32, device, _ROW_ALIGNMENT)
+    offs, blocks = allocate_schedule(batch_sizes, n_gates)
     offs[:, 0] = 0
     torch.cumsum(batch_sizes, 0, dtype=torch.int32, out=offs[0, 1:])
     n_blocks = (batch_sizes + block_sizes - 1) // block_sizes
     torch.cumsum(n_blocks, 1, dtype=torch.int32, out=offs[1:, 1:])
 
-    width = RaggedTensorMetadata.max_n_blocks(n_slices, n_gates)
-    schedule, _ = empty_aligned((n_sizes, width), torch.int32, device, _ROW_ALIGNMENT)
+    width = blocks.shape[1]
     position = torch.arange(width, dtype=torch.int32, device=device).expand(n_sizes, width)
     # The slice of a block is the first that ends behind it; so empty slices are skipped.
     ends = offs[1:, 1:].contiguous()
     slice_of = torch.searchsorted(ends, position.contiguous(), right=True)
     block_of = position - offs[1:].gather(1, slice_of)
     exists = position < offs[1:, -1:]
-    schedule.copy_(torch.where(exists, (block_of << 16) | slice_of, -1))
-    return RaggedTensorMetadata(batch_sizes, offs[0], offs[1:], schedule)
+    blocks.copy_(torch.where(exists, (block_of << 16) | slice_of, -1))
+    return offs, blocks
 
 
 def remap_ragged_tensor_metadata(
@@ -269,8 +317,8 @@ def remap_ragged_tensor_metadata(
     Raises TypeError or ValueError where `slice_map` is not integer or not [E].
     """
     _check_slice_map(src_ragged_tensor_metadata, slice_map)
-    run = dispatch.choose(slice_map.device, reference=_remap)
-    return run(src_ragged_tensor_metadata, slice_map)
+    run = ops.remap_ragged_tensor_metadata if dispatch.is_traced(slice_map) else remap
+    return RaggedTensorMetadata.of_parts(*run(*_parts(src_ragged_tensor_metadata), slice_map))
 
 
 def remap_ragged_tensor_metadata_torch(
@@ -278,7 +326,7 @@ def remap_ragged_tensor_metadata_torch(
 ) -> RaggedTensorMetadata:
     """`remap_ragged_tensor_metadata` in plain torch, on any device."""
     _check_slice_map(src_ragged_tensor_metadata, slice_map)
-    return _remap(src_ragged_tensor_metadata, slice_map)
+    return RaggedTensorMetadata.of_parts(*_remap(*_parts(src_ragged_tensor_metadata), slice_map))
 
 
 def _check_slice_map(src: RaggedTensorMetadata, slice_map: torch.Tensor) -> None:
@@ -286,11 +334,47 @@ def _check_slice_map(src: RaggedTensorMetadata, slice_map: torch.Tensor) -> None
         raise wrong_type("slice_map", "an integer tensor", slice_map)
     if slice_map.shape != src.batch_sizes.shape:
         raise wrong_value("slice_map", f"shape [{src.n_slices}], one a slice", slice_map)
+    device = src.batch_sizes.device
+    if slice_map.device != device:
+        raise wrong_value("slice_map", f"a tensor on {device}, where the sizes are", slice_map)
 
 
-def _remap(src: RaggedTensorMetadata, slice_map: torch.Tensor) -> RaggedTensorMetadata:
-    schedule, n_blocks = remap_blocks(src.block_schedule_data, slice_map)
-    sizes, offs, block_offs = remap_slices(
-        slice_map, src.batch_sizes, src.batch_offs, src.block_offs_data, n_blocks
+def _parts(
+    metadata: RaggedTensorMetadata,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        metadata.batch_sizes,
+        metadata.batch_offs,
+        metadata.block_offs_data,
+        metadata.block_schedule_data,
     )
-    return RaggedTensorMetadata(sizes, offs, block_offs, schedule)
+
+
+def remap(
+    batch_sizes: torch.Tensor,
+    batch_offs: torch.Tensor,
+    block_offs_data: torch.Tensor,
+    block_schedule_data: torch.Tensor,
+    slice_map: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The four tensors of the new record, for arguments that are known to be right."""
+    run = dispatch.choose(
+        slice_map.device,
+        reference=_remap,
+        kernel="triton_kernels.tensor_details.ragged_tensor_details._launch.remap",
+    )
+    return run(batch_sizes, batch_offs, block_offs_data, block_schedule_data, slice_map)
+
+
+def _remap(
+    batch_sizes: torch.Tensor,
+    batch_offs: torch.Tensor,
+    block_offs_data: torch.Tensor,
+    block_schedule_data: torch.Tensor,
+    slice_map: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    blocks, n_blocks = remap_blocks(block_schedule_data, slice_map)
+    sizes, offs, block_offs = remap_slices(
+        slice_map, batch_sizes, batch_offs, block_offs_data, n_blocks
+    )
+    return sizes, offs, block_offs, blocks

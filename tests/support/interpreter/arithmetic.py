@@ -1,11 +1,13 @@
-"""NaN in minimum and maximum, and no warnings from numpy where a GPU gives none."""
+"""NaN in minimum and maximum, comparisons, and no warnings from numpy where a GPU gives none."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import triton.language as tl
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder, TensorHandle
 
 
@@ -18,11 +20,24 @@ def _maximum(self: InterpreterBuilder, left: TensorHandle, right: TensorHandle) 
     return self.binary_op(left, right, np.fmax)
 
 
+def _comparing(stock: Callable[..., TensorHandle]) -> Callable[..., TensorHandle]:
+    """A comparison of int32 is no int32: as one, a scalar that becomes a block is no mask."""
+
+    def binary_op(
+        self: InterpreterBuilder, left: TensorHandle, right: TensorHandle, op: Any
+    ) -> TensorHandle:
+        result = stock(self, left, right, op)
+        return TensorHandle(result.data, tl.int1) if result.data.dtype == np.bool_ else result
+
+    return binary_op
+
+
 def _without_warnings(launch: Callable[..., Any]) -> Callable[..., Any]:
     """Lanes that are masked off divide by zero, overflow and cast NaN, as on a GPU."""
 
     def __call__(self: GridExecutor, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # np.nanmax
             launch(self, *arguments, **keywords)
 
     return __call__
@@ -31,4 +46,5 @@ def _without_warnings(launch: Callable[..., Any]) -> Callable[..., Any]:
 def install() -> None:
     InterpreterBuilder.create_minnumf = _minimum
     InterpreterBuilder.create_maxnumf = _maximum
+    InterpreterBuilder.binary_op = _comparing(InterpreterBuilder.binary_op)
     GridExecutor.__call__ = _without_warnings(GridExecutor.__call__)

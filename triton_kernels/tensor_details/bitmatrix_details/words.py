@@ -39,7 +39,8 @@ def pack_columns(columns: torch.Tensor, n_columns: int) -> torch.Tensor:
     beyond = width * WORD_BITS  # one column more, for what sets no bit
     inside = (columns >= 0) & (columns < n_columns)
     bits = torch.zeros(n_rows, beyond + 1, dtype=torch.bool, device=columns.device)
-    bits.scatter_(1, torch.where(inside, columns, beyond).long(), True)
+    # In int64: the column beyond may be one more than the dtype of the columns holds.
+    bits.scatter_(1, torch.where(inside, columns.long(), beyond), True)
     weights = torch.ones(WORD_BITS, dtype=torch.int64, device=columns.device)
     weights = weights << torch.arange(WORD_BITS, device=columns.device)
     unsigned = (bits[:, :beyond].view(n_rows, width, WORD_BITS) * weights).sum(-1)

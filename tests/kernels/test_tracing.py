@@ -1,0 +1,437 @@
+"""What torch traces is the op, whole; compiled, exported or faked, it computes the same."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import oracle
+import pytest
+import torch
+import triton
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from triton_kernels import dispatch, ops, target_info
+from triton_kernels.compaction import compaction
+from triton_kernels.legacy import legacy_routing, legacy_routing_from_bitmatrix
+from triton_kernels.tensor import (
+    BIT,
+    Bitmatrix,
+    RaggedTensorMetadata,
+    SparseMatrix,
+    Tensor,
+    make_ragged_tensor_metadata,
+    remap_ragged_tensor_metadata,
+    wrap_torch_tensor,
+)
+from triton_kernels.tensor_details.bitmatrix import sum_bitmatrix_rows
+from triton_kernels.topk import topk, topk_backward, topk_forward
+
+N_ROWS, N_COLUMNS, K = 40, 70, 3
+
+Program = Callable[[torch.Tensor], list[torch.Tensor]]
+
+
+def columns(x: torch.Tensor) -> torch.Tensor:
+    """Columns to take, some slots unused, that depend on the entries alone."""
+    return (x[:, :K] * 100).to(torch.int32) % (N_COLUMNS + 1) - 1
+
+
+def a_few_rows(x: torch.Tensor) -> torch.Tensor:
+    """A number of rows that lives on the device."""
+    return (x[:1, 0] * 0 + 17).to(torch.int32)
+
+
+def parts(metadata: RaggedTensorMetadata) -> list[torch.Tensor]:
+    return [
+        metadata.batch_sizes,
+        metadata.batch_offs,
+        metadata.block_offs_data,
+        metadata.block_schedule_data,
+    ]
+
+
+def select(**options: object) -> Program:
+    def run(x):
+        chosen = topk(x, K, **options)
+        return [chosen.vals, chosen.indx, chosen.mask.data]
+
+    return run
+
+
+def select_on_device(x):
+    chosen = topk(x, K, n_rows=a_few_rows(x))
+    return [chosen.vals, chosen.indx, chosen.mask.data]
+
+
+def select_given(x):
+    given = columns(x)
+    chosen = topk(x, K, y_indx=given)
+    assert chosen.indx is given
+    short = topk(x, K, y_indx=given.long().t().contiguous().t(), n_rows=11)
+    return [chosen.vals + short.vals, chosen.mask.data, short.indx, short.mask.data]
+
+
+def select_from_a_padded_tensor(x):
+    rows = x.shape[0]
+    chosen = topk(Tensor(x, shape=[a_few_rows(x), N_COLUMNS], shape_max=[rows, None]), K)
+    return [chosen.vals, chosen.indx, chosen.mask.data]
+
+
+def select_without_autograd(x):
+    vals, indx, mask = topk_forward(x, K)
+    dx = topk_backward(x.detach(), indx, torch.ones_like(vals), K, None, True)
+    return [vals.detach(), indx, mask.data, dx]
+
+
+def sort(x):
+    found = topk(x, K).mask_metadata
+    given = topk(x, K, y_indx=columns(x), n_rows=a_few_rows(x)).mask_metadata
+    return [found.col_sum, found.combine_indx, found.dispatch_indx, given.combine_indx]
+
+
+def build_records(x):
+    """The records' own checks run in a trace, too."""
+    words = topk(x, K).mask.data
+    mask = Bitmatrix(words, dtype=BIT, shape=[x.shape[0], 64], shape_max=[x.shape[0], 64])
+    sorting = SparseMatrix(columns(x), x[:, :K], mask).mask_metadata
+    wrapped = wrap_torch_tensor(x)
+    metadata = make_ragged_tensor_metadata(sorting.col_sum, x.shape[0] * K)
+    again = RaggedTensorMetadata(*parts(metadata))
+    return [wrapped.data * 2, sorting.combine_indx, *parts(again), again.block_schedule(128)]
+
+
+def count(x):
+    return list(sum_bitmatrix_rows(topk(x, K, n_rows=11).mask, 16))
+
+
+def schedule(x):
+    sizes = topk(x, K).mask_metadata.col_sum
+    metadata = make_ragged_tensor_metadata(sizes, x.shape[0] * K)
+    return [*parts(metadata), metadata.block_schedule(32), metadata.block_offs(64)]
+
+
+def remap(x):
+    metadata = make_ragged_tensor_metadata(topk(x, K).mask_metadata.col_sum, x.shape[0] * K)
+    kept = torch.arange(N_COLUMNS, device=x.device)
+    return parts(remap_ragged_tensor_metadata(metadata, torch.where(kept < 9, kept - 4, -1)))
+
+
+def compact(x):
+    return list(compaction(x[:, :K].detach(), columns(x), topk(x, 20).mask))
+
+
+def route(sm_first: bool) -> Program:
+    def run(x):
+        data, gather, scatter = legacy_routing(x, K, sm_first=sm_first)
+        assert gather.src_indx is scatter.dst_indx
+        return [data.gate_scal, gather.src_indx, gather.dst_indx, *parts(data.expt_data)]
+
+    return run
+
+
+def route_given(x):
+    data, gather, _ = legacy_routing(x, K, expt_indx=columns(x), n_rows=a_few_rows(x))
+    few, _, _ = legacy_routing(x, K, sm_first=True, n_rows=11)
+    return [data.gate_scal, few.gate_scal, gather.src_indx, *parts(data.expt_data)]
+
+
+def route_from_bitmatrix(x):
+    chosen = topk(x, K)
+    data, gather, _ = legacy_routing_from_bitmatrix(
+        chosen.mask, chosen.vals, chosen.indx, N_COLUMNS, K
+    )
+    return [data.gate_scal, gather.src_indx, *parts(data.expt_data)]
+
+
+PROGRAMS: dict[str, Program] = {
+    "topk": select(),
+    "topk without softmax": select(apply_softmax=False),
+    "topk of some rows": select(n_rows=11),
+    "topk of rows counted on the device": select_on_device,
+    "topk of given columns": select_given,
+    "topk of a padded tensor": select_from_a_padded_tensor,
+    "topk_forward and topk_backward": select_without_autograd,
+    "mask_metadata": sort,
+    "records": build_records,
+    "sum_bitmatrix_rows": count,
+    "make_ragged_tensor_metadata": schedule,
+    "remap_ragged_tensor_metadata": remap,
+    "compaction": compact,
+    "legacy_routing": route(sm_first=False),
+    "legacy_routing with softmax first": route(sm_first=True),
+    "legacy_routing of given experts": route_given,
+    "legacy_routing_from_bitmatrix": route_from_bitmatrix,
+}
+every_program = pytest.mark.parametrize("name", PROGRAMS)
+
+
+def entries(seed: object, n_rows: int = N_ROWS) -> torch.Tensor:
+    _, generator = oracle.fresh(seed)
+    return torch.randn(n_rows, N_COLUMNS, generator=generator)
+
+
+def same(got: list[torch.Tensor], want: list[torch.Tensor]) -> None:
+    assert len(got) == len(want)
+    for ours, theirs in zip(got, want, strict=True):
+        assert ours.dtype == theirs.dtype and ours.stride() == theirs.stride()
+        # Not torch.equal: the rows of words beyond the last are nobody's.
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def with_gradient(program: Program, x: torch.Tensor) -> list[torch.Tensor]:
+    """Results of a program, and gradients of its differentiable ones."""
+    leaf = x.clone().requires_grad_()
+    results = program(leaf)
+    weighted = [
+        (result * torch.arange(result.numel(), device=x.device).view(result.shape)).sum()
+        for result in results
+        if result.requires_grad
+    ]
+    gradients = list(torch.autograd.grad(sum(weighted), leaf)) if weighted else []
+    return [result.detach() for result in results] + gradients
+
+
+@pytest.fixture(autouse=True)
+def forget_what_was_compiled():
+    yield
+    torch._dynamo.reset()
+
+
+@every_program
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_program_is_one_graph_with_the_same_values_and_gradients(name, backend):
+    program, x = PROGRAMS[name], entries(name)
+    compiled = torch.compile(program, fullgraph=True, backend=backend)
+    same(compiled(x), program(x))
+    same(with_gradient(compiled, x), with_gradient(program, x))
+
+
+@every_program
+def test_one_compilation_serves_any_number_of_rows(name):
+    program = PROGRAMS[name]
+    compiled = torch.compile(program, fullgraph=True, backend="aot_eager")
+    for n_rows in (N_ROWS, 100, 77):
+        x = entries(name, n_rows)
+        torch._dynamo.mark_dynamic(x, 0)
+        with torch.compiler.set_stance("default" if n_rows == N_ROWS else "fail_on_recompile"):
+            same(compiled(x), program(x))
+
+
+@pytest.mark.parametrize("name", ["topk", "legacy_routing", "legacy_routing of given experts"])
+def test_gradients_too_are_compiled_for_any_number_of_rows(name):
+    program = PROGRAMS[name]
+    compiled = torch.compile(program, fullgraph=True, backend="aot_eager", dynamic=True)
+    for n_rows in (N_ROWS, 100):
+        x = entries(name, n_rows)
+        same(with_gradient(compiled, x), with_gradient(program, x))
+
+
+@pytest.mark.parametrize("name", ["topk", "legacy_routing"])
+def test_inductor_compiles_it(name):
+    program, x = PROGRAMS[name], entries(name)
+    compiled = torch.compile(program, fullgraph=True)
+    same(compiled(x), program(x))
+    same(with_gradient(compiled, x), with_gradient(program, x))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@every_program
+def test_a_program_compiled_for_a_gpu_computes_the_same(name, mode):
+    program, x = PROGRAMS[name], entries(name).cuda()
+    compiled = torch.compile(program, fullgraph=True, mode=mode)
+    for _ in range(3):  # a graph of CUDA is captured at the second call
+        same([result.clone() for result in compiled(x)], program(x))
+    same(with_gradient(compiled, x), with_gradient(program, x))
+
+
+@every_program
+@pytest.mark.parametrize("tracing_mode", ["real", "fake", "symbolic"])
+def test_make_fx_records_the_op_and_nothing_of_its_inside(name, tracing_mode):
+    program = PROGRAMS[name]
+    graph = make_fx(program, tracing_mode=tracing_mode)(entries("traced"))
+    called = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
+    assert any(target.startswith("triton_kernels.") for target in called)
+    assert not any("sort" in target or "aten.topk" in target for target in called)
+    for n_rows in (N_ROWS, 100) if tracing_mode == "symbolic" else (N_ROWS,):
+        x = entries("replayed", n_rows)
+        same(graph(x), program(x))
+
+
+@every_program
+def test_a_fake_tensor_gives_fakes_of_the_right_shape_dtype_and_strides(name):
+    program, x = PROGRAMS[name], entries(name)
+    with FakeTensorMode() as mode:
+        fakes = program(mode.from_tensor(x))
+    for fake, real in zip(fakes, program(x), strict=True):
+        assert type(fake) is type(mode.from_tensor(x))
+        assert (fake.shape, fake.dtype, fake.stride()) == (real.shape, real.dtype, real.stride())
+
+
+def test_a_fake_tensor_is_known_without_its_mode():
+    fake = FakeTensorMode().from_tensor(entries("fake"))
+    assert type(topk(fake, K).vals) is type(fake)
+    assert type(legacy_routing(fake, K)[0].gate_scal) is type(fake)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop because we have not yet")
+@pytest.mark.parametrize("name", ["topk", "legacy_routing", "legacy_routing with softmax first"])
+def test_torch_func_differentiates_it_and_maps_it_over_a_batch(name):
+    program, batch = PROGRAMS[name], torch.stack([entries(name), entries("another")])
+
+    def total(x):
+        values = program(x)[0]
+        return (values * torch.arange(values.numel()).view(values.shape)).sum()
+
+    want = torch.stack([with_gradient(program, x)[-1] for x in batch])
+    torch.testing.assert_close(torch.func.grad(total)(batch[1]), want[1])
+    torch.testing.assert_close(torch.vmap(torch.func.grad(total))(batch), want)
+    each = [torch.stack(values) for values in zip(*map(program, batch), strict=True)]
+    torch.testing.assert_close(list(torch.vmap(program)(batch)), each)
+
+
+def test_export_keeps_the_op():
+    class Router(torch.nn.Module):
+        def forward(self, x):
+            data, gather, _ = legacy_routing(x, K)
+            return data.gate_scal, gather.src_indx
+
+    rows = {0: torch.export.Dim.AUTO}
+    exported = torch.export.export(Router(), (entries("export", 100),), dynamic_shapes={"x": rows})
+    assert "torch.ops.triton_kernels.legacy_routing" in exported.graph_module.code
+    for n_rows in (100, 300):
+        x = entries("exported", n_rows)
+        same(list(exported.module()(x)), list(Router()(x)))
+
+
+class _Seen(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_dispatch_mode_sees_the_op():
+    with _Seen() as seen:
+        legacy_routing(entries("mode"), K)
+    assert "triton_kernels.legacy_routing.default" in seen.names
+    assert "aten.topk.default" not in seen.names
+
+
+def test_an_eager_call_takes_no_registered_op(monkeypatch):
+    def refuse(*_args: object) -> None:
+        raise AssertionError("the way through torch's dispatcher costs tens of microseconds")
+
+    for name in ops.__all__:
+        monkeypatch.setattr(ops, name, refuse)
+    for program in PROGRAMS.values():
+        with_gradient(program, torch.nn.Parameter(entries("eager")).detach())
+    topk(torch.nn.Parameter(entries("eager")), K)
+    assert not dispatch.is_traced(torch.nn.Parameter(entries("eager")))
+
+
+def test_questions_about_the_target_are_answered_while_compiling():
+    def f(x):
+        return x + target_info.num_sms() if target_info.cuda_capability_geq(9) else x
+
+    with target_info.override(target_info.Target("cuda", 90, n_sms=132)):
+        assert torch.compile(f, fullgraph=True, backend="eager")(torch.zeros(1)).item() == 132
+
+
+_BITS = "tensor_details.bitmatrix"
+
+# Columns 4 apart, so that every row of a batch has its own.
+_GIVEN = (torch.arange(N_ROWS).unsqueeze(1) + 4 * torch.arange(K)) % N_COLUMNS
+_SIZES = torch.arange(N_COLUMNS, dtype=torch.int32) % 5
+
+
+def operands() -> dict[str, list[tuple[object, ...]]]:
+    """Arguments for each op: every kind of optional argument, dtype and stride at least once."""
+    x, leaf = entries("opcheck"), entries("opcheck").requires_grad_()
+    by_column = entries("strided").t().contiguous().t().requires_grad_()
+    given, on_device = _GIVEN.to(torch.int16), torch.tensor([17])
+    vals, indx, mask = topk_forward(x, K)
+    gates, buffer, kept = torch.ops.triton_kernels.legacy_routing(
+        x, K, False, None, True, None, None
+    )
+    metadata = make_ragged_tensor_metadata(_SIZES, 100)
+    return {
+        "topk": [
+            (leaf, K, True, None, None, None),
+            (by_column, K, False, None, on_device, None),
+            (leaf, K, True, given, None, None),
+            (by_column, K, True, _GIVEN.t().contiguous().t(), None, 11),
+            (leaf.bfloat16().detach().requires_grad_(), N_COLUMNS, True, None, None, None),
+            (torch.zeros(0, 5), 2, True, None, None, None),
+        ],
+        "topk_backward": [
+            (x, indx, vals, True, None, None),
+            (by_column.detach(), given, vals.half(), False, on_device, None),
+        ],
+        "bitmatrix_metadata": [
+            (indx, N_COLUMNS, None, None),
+            (_GIVEN.t().contiguous().t(), 30, on_device, None),
+            (given, N_COLUMNS, None, 11),
+        ],
+        "sum_bitmatrix_rows": [
+            (mask.data, N_ROWS, N_COLUMNS, 16, None, N_ROWS),
+            (mask.data.view(torch.int32).contiguous(), 33, 60, 32, on_device, None),
+        ],
+        "ragged_tensor_metadata": [(_SIZES, 200), (_SIZES[::2], 10)],
+        "remap_ragged_tensor_metadata": [(*parts(metadata), torch.arange(N_COLUMNS) - 4)],
+        "compaction": [
+            (vals, indx, mask.data, -1),
+            (vals.t().contiguous().t(), _GIVEN, mask.data.view(torch.int32), 7),
+        ],
+        "legacy_routing": [
+            (leaf, K, False, None, True, None, None),
+            (by_column, K, True, None, True, on_device, None),
+            (x, K, False, given, False, None, 11),
+            (entries("many", 300), K, False, None, False, None, None),
+        ],
+        "legacy_routing_backward": [
+            (x, kept, buffer, gates, False, None, None),
+            (x.bfloat16(), kept, buffer, gates.bfloat16(), True, on_device, None),
+        ],
+    }
+
+
+class _NoLaunch:
+    """In the place of a kernel: what it would write stays as it was allocated."""
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        return lambda *_args, **_options: None
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_the_launching_code_allocates_what_the_fake_implementation_promises(name, monkeypatch):
+    for package in ("topk", "legacy", "compaction", "tensor_details.ragged_tensor", _BITS):
+        module = importlib.import_module(f"triton_kernels.{package}_details._launch")
+        for known_as, value in list(vars(module).items()):
+            if isinstance(value, triton.JITFunction):
+                monkeypatch.setattr(module, known_as, _NoLaunch())
+    op = getattr(torch.ops.triton_kernels, name)
+    for arguments in operands()[name]:
+        mode = FakeTensorMode()
+        fakes = [mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in arguments]
+        promised = op(*fakes)
+        with dispatch.override(dispatch.Implementation.KERNEL):
+            allocated = op(*arguments)
+        if isinstance(allocated, torch.Tensor):
+            promised, allocated = [promised], [allocated]
+        for fake, real in zip(promised, allocated, strict=True):
+            facts = (real.shape, real.dtype, real.stride())
+            assert (fake.shape, fake.dtype, fake.stride()) == facts
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_what_is_registered_of_an_op_fits_what_it_does(name):
+    for arguments in operands()[name]:
+        torch.library.opcheck(getattr(torch.ops.triton_kernels, name).default, arguments)

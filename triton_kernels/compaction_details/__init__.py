@@ -1,0 +1,1 @@
+"""The Triton side of `triton_kernels.compaction`."""
