@@ -23,16 +23,18 @@ if os.environ.get("TRITON_INTERPRET") == "1":
 
     interpreter.install()
 
-# Tests of the public ops are written once, in tests/kernels; files here run them on the kernels.
-_OPS = Path(__file__).parents[1] / "kernels"
-sys.path.append(str(_OPS))
-pytest.register_assert_rewrite(*(file.stem for file in _OPS.glob("test_*.py")), "oracle")
+# Tests of the public ops, and of the old module, are written once; files here run them on the
+# kernels.
+for _wing in ("kernels", "facade"):
+    _folder = Path(__file__).parents[1] / _wing
+    sys.path.append(str(_folder))
+    pytest.register_assert_rewrite(*(file.stem for file in _folder.glob("*.py")))
 
 
 @pytest.fixture(autouse=True)
 def _poison() -> Iterator[None]:
     """What a kernel does not write is noticed."""
-    from tests.support.poison import poisoned_memory
+    from poison import poisoned_memory
 
     with poisoned_memory():
         yield

@@ -1,49 +1,56 @@
-"""One case of each kernel, to be run on a GPU under compute-sanitizer:
+"""One case of each kernel, for NVIDIA's compute-sanitizer; run by hand, on a GPU.
 
-compute-sanitizer --tool memcheck python tests/kernels/sanitize.py
-compute-sanitizer --tool racecheck python tests/kernels/sanitize.py
-compute-sanitizer --tool initcheck python tests/kernels/sanitize.py
+    export PYTHONPATH=. PYTORCH_NO_CUDA_MEMORY_CACHING=1
+    for tool in memcheck racecheck initcheck synccheck; do
+        compute-sanitizer --tool $tool --error-exitcode 1 python tests/kernels/sanitize.py
+    done
+
+Each case is routed every way that kernels can be launched, and what comes out is compared with the
+references on the CPU.  Without torch's cache of memory every tensor is an allocation of its own, so
+that an access next to it is seen.  For initcheck that is needed, too: cached memory has been
+written before.
+
+Arguments name the cases to run; none: all of them.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from collections.abc import Callable
+from functools import partial
 
 import torch
-
-from triton_kernels.compaction import compaction
-from triton_kernels.legacy import legacy_routing
-from triton_kernels.tensor import (
-    make_ragged_tensor_metadata,
-    remap_ragged_tensor_metadata,
-)
-from triton_kernels.tensor_details.bitmatrix_details.sum_bitmatrix_rows import sum_bitmatrix_rows
-from triton_kernels.topk import topk
+from test_on_gpu import OPS, SHAPES, Batch, same
 
 
-def main() -> None:
-    """Every kernel once: one, two and three launches of routing, forward and backward."""
-    for n_rows, n_experts, k in ((3, 32, 2), (70, 60, 3), (1500, 32, 4)):
-        logits = torch.randn(n_rows, n_experts, device="cuda", requires_grad=True)
-        data, _, _ = legacy_routing(logits, k, n_rows=n_rows - 1)
-        data.gate_scal.sum().backward()
-    given = torch.randint(-1, 60, (70, 3), device="cuda")
-    legacy_routing(torch.randn(70, 60, device="cuda"), 3, expt_indx=given)
-    x = torch.randn(70, 60, device="cuda", requires_grad=True)
-    chosen = topk(x, 3, n_rows=torch.tensor([50], device="cuda"))
-    chosen.vals.sum().backward()
-    counts = chosen.mask_metadata.col_sum
-    sum_bitmatrix_rows(chosen.mask, 32)
-    schedule = make_ragged_tensor_metadata(counts, 210)
-    kept = torch.arange(60, device="cuda") % 3 - 1
-    remap_ragged_tensor_metadata(schedule, torch.where(kept >= 0, kept.cumsum(0), -1))
-    compaction(chosen.vals.detach(), chosen.indx, chosen.mask)
+def check(name: str, shape: tuple[int, int, int, int]) -> None:
+    batch = Batch.fresh(*shape)
+    got = OPS[name](batch.cuda())
     torch.cuda.synchronize()
-    print("every kernel ran")
+    for tensor, expected in zip(got, OPS[name](batch), strict=True):
+        same(tensor, expected)
+
+
+# Rows no multiple of anything, several chunks to a tile, counts of many tiles, wide rows.
+EXTREMES = [(1, 1, 1, 1), (35, 33, 1500, 32), (4100, 4100, 13, 3), (3, 2, 32767, 3)]
+
+CASES: dict[str, Callable[[], None]] = {
+    f"{name} {shape}": partial(check, name, shape)
+    for name in OPS
+    if "torch" not in name
+    for shape in (*SHAPES, *EXTREMES)
+    if "simulated_ep" not in name or shape[2] % 4 == 0
+}
+
+
+def main(arguments: list[str]) -> int:
+    chosen = [name for name in CASES if not arguments or any(map(name.startswith, arguments))]
+    for name in chosen:
+        print(name, flush=True)
+        CASES[name]()
+    print(f"{len(chosen)} cases agree with the references")
+    return 0 if chosen else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

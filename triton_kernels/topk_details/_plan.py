@@ -70,7 +70,9 @@ def plan_given(n_rows: int, n_columns: int, k: int) -> TilePlan:
     columns = max(32, next_power_of_two(n_columns))
     choices = next_power_of_two(k)
     rows = max(1, min(128 // choices, next_power_of_two(n_rows)))
-    return _tiles(n_rows, rows, columns, k, k, 4 if columns <= 4096 else 16)
+    # 64 comparisons a thread: Triton 3.6 spills registers over 128.
+    warps = max(4 if columns <= 4096 else 16, min(16, (rows * choices) ** 2 // 2048))
+    return _tiles(n_rows, rows, columns, k, k, warps)
 
 
 def _tiles(
