@@ -103,6 +103,15 @@ def test_every_variant_of_routing_fits_the_registers(target, variant):
         in_registers(compiled)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_softmax_of_wide_rows_fits_the_registers(target):
+    """Where experts are given, too, whole rows are read for it."""
+    with compiling_for(target) as compiled:
+        route(300, 1500, 8, sm_first=True)
+        route(300, 1500, 8, sm_first=True, given=torch.int16)
+    in_registers(compiled)
+
+
 def run_every_op(n_rows: int, n_experts: int, k: int, dtype: torch.dtype) -> None:
     x = torch.empty(n_rows, n_experts, dtype=dtype, requires_grad=True)
     chosen = topk(x, k, apply_softmax=dtype != torch.float16, n_rows=int32(1))

@@ -126,7 +126,9 @@ def test_tokens_go_to_their_experts_whichever_way_they_take(limit, launched, way
     count = torch.tensor([n_rows], dtype=torch.int32) if on_device else n_rows
     if n_rows == n_rows_max and python.random() < 0.5:
         count = None
-    plan = _launch.plan_routing(n_rows_max, n_experts, k, given=given is not None, n_sizes=4)
+    plan = _launch.plan_routing(
+        n_rows_max, n_experts, k, given=given is not None, softmax_first=sm_first, n_sizes=4
+    )
     if n_tiles is not None:
         assert plan.tiles.n_tiles <= n_tiles
     result = legacy_routing(logits, k, sm_first, indx, count)
@@ -152,7 +154,7 @@ def test_tiles_of_32_rows_use_every_bit_of_a_word():
     logits = torch.zeros(1030, 13)
     logits[:, 4:7] = 1
     check(legacy_routing(logits, 3), logits, 3, False, 1030)
-    plan = _launch.plan_routing(1030, 13, 3, given=False, n_sizes=4)
+    plan = _launch.plan_routing(1030, 13, 3, given=False, softmax_first=False, n_sizes=4)
     assert plan.tiles.rows == 32
 
 

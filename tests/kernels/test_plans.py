@@ -71,11 +71,14 @@ def test_tiles_of_a_search_hold_whole_rows_in_registers(shape):
 
 
 @settings(max_examples=300, deadline=None)
-@given(shape=shapes())
-@example(shape=LARGEST)
-def test_tiles_of_given_columns_compare_few_slots(shape):
-    tiles = plan_given(*shape)
+@given(shape=shapes(), whole_rows=st.booleans())
+@example(shape=LARGEST, whole_rows=False)
+@example(shape=LARGEST, whole_rows=True)
+def test_tiles_of_given_columns_compare_few_slots(shape, whole_rows):
+    tiles = plan_given(*shape, whole_rows=whole_rows)
     covers(tiles, *shape)
+    if whole_rows:
+        assert tiles.rows * tiles.columns <= 64 * 32 * tiles.num_warps
     assert tiles.rows * tiles.choices <= 256
     assert tiles.rows_per_tile * tiles.k <= 2**16  # a column can be repeated in every slot
 
@@ -109,7 +112,7 @@ def regions(layout: BufferLayout, n_columns: int) -> list[tuple[int, int]]:
 def plan_of(shape: tuple[int, int, int], is_given: bool, backend: str = "cuda") -> RoutingPlan:
     with override(Target(backend, 90 if backend == "cuda" else "gfx942")):
         n_sizes = len(RaggedTensorMetadata.block_sizes())
-    return plan_routing(*shape, given=is_given, n_sizes=n_sizes)
+    return plan_routing(*shape, given=is_given, softmax_first=False, n_sizes=n_sizes)
 
 
 def launches(plan: RoutingPlan) -> int:

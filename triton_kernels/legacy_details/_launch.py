@@ -40,9 +40,14 @@ class RoutingPlan:
 
 
 @lru_cache(maxsize=1024)
-def plan_routing(n_rows: int, n_columns: int, k: int, *, given: bool, n_sizes: int) -> RoutingPlan:
+def plan_routing(
+    n_rows: int, n_columns: int, k: int, *, given: bool, softmax_first: bool, n_sizes: int
+) -> RoutingPlan:
     """Plan a call for `n_rows` stored rows and `n_sizes` block sizes."""
-    tiles = (plan_given if given else plan_search)(n_rows, n_columns, k)
+    if given:
+        tiles = plan_given(n_rows, n_columns, k, whole_rows=softmax_first)
+    else:
+        tiles = plan_search(n_rows, n_columns, k)
     rows = next_power_of_two(n_rows)
     is_small = (
         rows * tiles.columns <= _SMALL_BATCH_ENTRIES and rows * tiles.choices <= _SMALL_BATCH_SLOTS
@@ -65,7 +70,14 @@ def route(
     """Choose experts (or take those that are given), sort slots by expert, schedule blocks."""
     n_rows_max, n_columns = logits.shape
     n_sizes = len(RaggedTensorMetadata.block_sizes_log2())
-    plan = plan_routing(n_rows_max, n_columns, k, given=given is not None, n_sizes=n_sizes)
+    plan = plan_routing(
+        n_rows_max,
+        n_columns,
+        k,
+        given=given is not None,
+        softmax_first=softmax_first,
+        n_sizes=n_sizes,
+    )
     device = logits.device
     buffer = torch.empty(plan.layout.numel, dtype=torch.int32, device=device)
     gates = torch.empty(plan.layout.n_slots, dtype=logits.dtype, device=device)

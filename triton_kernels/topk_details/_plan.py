@@ -65,11 +65,16 @@ def plan_search(n_rows: int, n_columns: int, k: int) -> TilePlan:
 
 
 @lru_cache(maxsize=1024)
-def plan_given(n_rows: int, n_columns: int, k: int) -> TilePlan:
-    """Tiles for given columns: every slot of a tile is compared with every other."""
+def plan_given(n_rows: int, n_columns: int, k: int, *, whole_rows: bool = False) -> TilePlan:
+    """Tiles for given columns: every slot of a tile is compared with every other.
+
+    whole_rows: the rows are in registers, too, for a softmax.
+    """
     columns = max(32, next_power_of_two(n_columns))
     choices = next_power_of_two(k)
     rows = max(1, min(128 // choices, next_power_of_two(n_rows)))
+    if whole_rows:
+        rows = max(1, min(rows, _TILE_ENTRIES // columns))
     # 64 comparisons a thread: Triton 3.6 spills registers over 128.
     warps = max(4 if columns <= 4096 else 16, min(16, (rows * choices) ** 2 // 2048))
     return _tiles(n_rows, rows, columns, k, k, warps)
