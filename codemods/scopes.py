@@ -96,13 +96,6 @@ class Scopes:
             yield parent, node
             node = parent
 
-    def statement_of(self, node: ast.AST) -> ast.stmt | None:
-        """The innermost statement that holds a node, or is it."""
-        current: ast.AST | None = node
-        while current is not None and not isinstance(current, ast.stmt):
-            current = self.parents.get(current)
-        return current
-
     def _walk(self, stack: list[tuple[ast.AST, Scope]]) -> None:
         # Most of the time that a file takes is spent here.
         parents, scope_of, reads = self.parents, self.scope_of, self.reads

@@ -82,11 +82,6 @@ class ImportLayout:
     newline: str = "\n"
     shrunk: bool = False
 
-    @property
-    def has_comments(self) -> bool:
-        own = self.header or self.closing or self.trailing
-        return bool(own) or any(item.has_comment for item in self.items)
-
     def part(self, module: str, items: Sequence[Item], *, first: bool, last: bool) -> ImportLayout:
         """The statement that imports some of the names from a new home, in the same style.
 
