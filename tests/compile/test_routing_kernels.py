@@ -44,17 +44,16 @@ def route(
     data.gate_scal.backward(torch.empty_like(data.gate_scal))
 
 
-# One value that ptxas puts on the stack though it has registers left, in a few kernels, targets
-# and versions: Triton 3.9's does so for `_place_slots` of given columns on sm_90, at 56 registers,
-# and for `_topk_forward` of 384 experts on sm_100, at 128.
-ONE_VALUE_BYTES = 8
+# Seen with the assembler of Triton 3.9 and not with that of 3.6: one value on the stack, though
+# registers are left.  Anything else is a regression.
+SPILLED = {("_place_slots", "sm_90"): 8, ("_topk_forward", "sm_100"): 8}
 
 
 def in_registers(compiled: Iterable[Compilation]) -> None:
     spilling = [
-        f"{kernel.name}: {kernel.spilled_bytes} B, {kernel.registers} registers"
+        f"{kernel.name} for {kernel.target}: {kernel.spilled_bytes} B"
         for kernel in compiled
-        if kernel.spilled_bytes > (ONE_VALUE_BYTES if kernel.registers < 255 else 0)
+        if kernel.spilled_bytes > SPILLED.get((kernel.name, kernel.target), 0)
     ]
     assert spilling == []
 
