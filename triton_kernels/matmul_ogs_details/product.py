@@ -1,0 +1,143 @@
+"""A checked call of `matmul_ogs`: what is to be computed, with nothing left to look up or refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from triton_kernels.specialize import FnSpecs
+from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
+
+if TYPE_CHECKING:
+    from triton_kernels.numerics import OutFlexData
+
+__all__ = ["Function", "InnerSlices", "Product", "Remote"]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A device function and the values of its arguments.
+
+    specs: `specs.fn` is None where nothing is called.
+    """
+
+    specs: FnSpecs
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class InnerSlices:
+    """The slices of an inner-ragged product: columns of x, and rows of w.
+
+    metadata: sizes, offsets and (for `block_k`) padded offsets of the slices.
+    block_k: what padded slices begin at multiples of, and the extent of a step along K.
+    x_is_padded, w_is_padded: slice `e` begins at `block_offs(block_k)[e] * block_k` in that
+        operand, else at `batch_offs[e]`.
+    """
+
+    metadata: RaggedTensorMetadata
+    block_k: int
+    x_is_padded: bool
+    w_is_padded: bool
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Buffers of other ranks that receive the rows (`FusedComm`), as addresses."""
+
+    handles: torch.Tensor
+    shard_indx: torch.Tensor | None
+    reduce_rank: int
+    n_reduce_shards: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a call of `matmul_ogs` computes.  Everything has been checked.
+
+    With B batches, E slices (experts), T tokens, k choices, M rows of the product:
+
+    x: [B, rows, K], any strides; B is 1 unless batched.  Rows are tokens where `gather` is given.
+    w: [E or B or 1, K, N], any strides; for an inner-ragged product [1, K_W, N].
+    bias: float32-convertible [E or B or 1, N], or None.
+    n_rows: M: rows of the product before they are scattered.
+    n_slices: E; 1 unless ragged.
+    slices: which rows meet which slice of w; None: all meet slice 0 (or that of their batch).
+    expected_slice_size: a hint for the plan, rows of a slice.
+    n_choices: k, slots of a token.
+    gather: int32 [M], the slot of each row; the row of x is `slot // n_choices`; a negative slot
+        reads nothing (zeros).
+    scatter_to: int32 [M], the slot each row goes to; negative: nowhere.
+    scatter_from: int32 [T * k], the inverse: the row each slot comes from; negative: none.
+        Row t of the result is the sum over its k slots; rows without any are zero.
+    inner: set for an inner-ragged product, whose result is [E, rows, N].
+    betas, gammas: float32 [M] factors of the bias and of the activated row, by row of the product.
+    alpha: factor of product and bias, before the activation.
+    y: where the result goes, [B, rows of the result, N / reduction_n]; None: to be allocated.
+    y_shape, y_dtype: of the result, with 3 dimensions.
+    y_acc_in, acc_scale: added to the activated row, before output scaling.
+    x_scale, w_scale: float32 [1] or one for each batch (x) or slice (w); real = stored * scale.
+    y_flex: scales of the result; its `expected_scale` has one element or B.
+    saturate_inf: whether results beyond the range of `y_dtype` become its largest value.
+    activation: applied to tiles of the product; joins `specs.reduction_n` columns into one.
+    epilogue: applied last.  epilogue_finalize_args: its arguments where a finalising pass calls it.
+    remote: store to other ranks instead of y.
+    allow_tf32: float32 operands may be rounded to tf32 in the product.
+    max_imprecise_acc: fp8 products accumulated in less than float32; None: as the target has it.
+    bitwise_invariant: no choice may depend on the number of rows.
+    """
+
+    x: torch.Tensor
+    w: torch.Tensor
+    bias: torch.Tensor | None
+    n_rows: int
+    n_slices: int
+    slices: RaggedTensorMetadata | None
+    expected_slice_size: int | None
+    n_choices: int
+    gather: torch.Tensor | None
+    scatter_to: torch.Tensor | None
+    scatter_from: torch.Tensor | None
+    inner: InnerSlices | None
+    betas: torch.Tensor | None
+    gammas: torch.Tensor | None
+    alpha: float | None
+    y: torch.Tensor | None
+    y_shape: tuple[int, int, int]
+    y_dtype: torch.dtype
+    y_acc_in: torch.Tensor | None
+    acc_scale: torch.Tensor | None
+    x_scale: torch.Tensor | None
+    w_scale: torch.Tensor | None
+    y_flex: OutFlexData
+    saturate_inf: bool
+    activation: Function
+    epilogue: Function
+    epilogue_finalize_args: tuple[Any, ...]
+    epilogue_itemsize: float | None
+    remote: Remote | None
+    allow_tf32: bool
+    max_imprecise_acc: int | None
+    bitwise_invariant: bool
+
+    @property
+    def n_batches(self) -> int:
+        """B."""
+        return self.x.shape[0]
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether each matrix of x meets its own of w."""
+        return self.slices is None and self.inner is None and self.w.shape[0] > 1
+
+    @property
+    def inner_size(self) -> int:
+        """K, columns of x."""
+        return self.x.shape[2]
+
+    @property
+    def n_columns(self) -> int:
+        """N, columns of w."""
+        return self.w.shape[2]

@@ -1,0 +1,1 @@
+"""The device code behind `triton_kernels.numerics`."""
