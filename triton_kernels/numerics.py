@@ -75,12 +75,12 @@ class InFlexData(BaseFlexData):
 
 @dataclass(frozen=True)
 class OutFlexData(BaseFlexData):
-    """Scales of an output, each float32 [1] or [B].
+    """Scales of an output, each float32, [1] or [B] with one for each batch.
 
     expected_scale: what results are divided by before they are stored; None means 1.
     actual_scale: raised to the smallest scale with which every result would have been in range.
-    checksum_scale: int32 or float32 memory to which the exclusive or of the results' float32 bits
-        is added, to tell whether two runs agree.
+    checksum_scale: int32, or float32 whose bytes are taken for it: the exclusive or of the float32
+        bits of results is added, tile by tile, to tell whether two runs of one kernel agree.
 
     Iterating gives the three.
     """
@@ -92,6 +92,9 @@ class OutFlexData(BaseFlexData):
     def __post_init__(self) -> None:
         _check_scale("expected_scale", self.expected_scale)
         _check_scale("actual_scale", self.actual_scale)
+        checksum = self.checksum_scale
+        if checksum is not None and checksum.dtype not in (torch.int32, torch.float32):
+            raise wrong_type("checksum_scale", "an int32 or float32 tensor", checksum)
 
     @property
     def is_per_batch(self) -> bool:

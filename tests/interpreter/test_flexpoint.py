@@ -1,0 +1,3 @@
+"""tests/kernels/test_flexpoint.py, computed by the kernels."""
+
+from test_flexpoint import *  # noqa: F403
