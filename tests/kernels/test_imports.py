@@ -12,12 +12,17 @@ MODULES = [
     "dispatch",
     "legacy",
     "matmul_ogs",
+    "numerics",
+    "numerics_details.flexpoint",
+    "numerics_details.reference",
+    "roofline",
     "target_info",
     "tensor",
     "tensor_details",
     "tensor_details.bitmatrix",
     "tensor_details.layout_details.strided",
     "tensor_details.ragged_tensor",
+    "testing",
     "topk",
 ]
 
