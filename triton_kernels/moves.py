@@ -1833,7 +1833,6 @@ _CALLS: tuple[Move, ...] = (
             "y = matmul_ogs(x, w, b, rdata, gather, scatter, pc, fused_activation=activation)",
         ),
         remedy="Pass everything after `y` by keyword.",
-        waits_for=f"{_MATMUL}.matmul_ogs",
     ),
     _form(
         "TKM324",
@@ -1854,7 +1853,6 @@ _CALLS: tuple[Move, ...] = (
         ),
         remedy="Pass the scale as weight_scale=, laid out by convert_layout.",
         since="3.5.0",
-        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM325",
@@ -1878,7 +1876,6 @@ _CALLS: tuple[Move, ...] = (
         kind=Kind.RENAMED,
         since="3.7.0",
         codemod=Codemod.EXPLAINS,
-        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM326",
@@ -1901,7 +1898,6 @@ _CALLS: tuple[Move, ...] = (
         remedy="Write weight_scale= where the product is matmul_ogs.",
         kind=Kind.RENAMED,
         since="",
-        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM327",
@@ -1924,7 +1920,6 @@ _CALLS: tuple[Move, ...] = (
         remedy="Drop b_microblock_size= where the product is matmul_ogs.",
         kind=Kind.REMOVED,
         since="",
-        waits_for=f"{_MATMUL}.PrecisionConfig",
     ),
     _form(
         "TKM328",
@@ -1945,7 +1940,6 @@ _CALLS: tuple[Move, ...] = (
         ),
         remedy="Leave split_k alone, or at 1, where the product scatters.",
         codemod=Codemod.EXPLAINS,
-        waits_for="triton_kernels.matmul_ogs_details.opt_flags",
     ),
     _form(
         "TKM329",
@@ -2023,7 +2017,6 @@ _CALLS: tuple[Move, ...] = (
             remedy=f"Write {ours}= where the product is matmul_ogs.",
             kind=Kind.RENAMED,
             since="",
-            waits_for=f"{_MATMUL}.PrecisionConfig",
         )
         for code, later, ours in (
             ("TKM333", "a_mx_scale", "act_scale"),
@@ -2077,7 +2070,6 @@ _ATTRIBUTES: tuple[Move, ...] = (
         _code(f"from {_MATMUL} import FnName", "", "name = FnName.QUANTIZE_MXFP8"),
         kind=Kind.RENAMED,
         since="3.5.1",
-        waits_for=f"{_MATMUL}.FnName",
         codemod=Codemod.REWRITES,
     ),
 )

@@ -21,12 +21,6 @@ RELEASES = {"", "3.4.0", "3.5.0", "3.5.1", "3.6.0", "3.7.0"}
 # exist must leave this list, and `waits_for` of its rows: the next test of this file, and those of
 # the examples, then hold the rows to what they say.
 WAITING_ROWS = {
-    "triton_kernels.matmul_ogs.FnName": ["TKM403"],
-    "triton_kernels.matmul_ogs.PrecisionConfig": [
-        *("TKM324", "TKM325", "TKM326", "TKM327", "TKM333", "TKM334")
-    ],
-    "triton_kernels.matmul_ogs.matmul_ogs": ["TKM322"],
-    "triton_kernels.matmul_ogs_details.opt_flags": ["TKM328"],
     "triton_kernels.numerics_details.mxfp.downcast_to_mxfp": ["TKM330", "TKM331", "TKM332"],
     "triton_kernels.numerics_details.mxfp.quantize_mxfp8_fn": ["TKM236"],
     "triton_kernels.numerics_details.mxfp.upcast_from_mxfp": ["TKM329"],

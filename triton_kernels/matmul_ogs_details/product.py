@@ -1,4 +1,4 @@
-"""A checked call of `matmul_ogs`: what is to be computed, with nothing left to look up or refuse."""
+"""A checked call of `matmul_ogs`: what is to be computed, with nothing left to refuse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class InnerSlices:
 
 @dataclass(frozen=True)
 class Remote:
-    """Buffers of other ranks that receive the rows (`FusedComm`), as addresses."""
+    """Buffers of other ranks that receive the rows: a checked `FusedComm`."""
 
     handles: torch.Tensor
     shard_indx: torch.Tensor | None
@@ -53,18 +53,23 @@ class Remote:
     n_reduce_shards: int
 
 
-@dataclass(frozen=True)
+# Not frozen: a call of the op has 25 us, and setting 33 fields of a frozen class takes 5 of them.
+@dataclass(slots=True, eq=False)
 class Product:
     """What a call of `matmul_ogs` computes.  Everything has been checked.
 
     With B batches, E slices (experts), T tokens, k choices, M rows of the product:
 
     x: [B, rows, K], any strides; B is 1 unless batched.  Rows are tokens where `gather` is given.
+        K can be 0, then the product is 0.
     w: [E or B or 1, K, N], any strides; for an inner-ragged product [1, K_W, N].
-    bias: float32-convertible [E or B or 1, N], or None.
-    n_rows: M: rows of the product before they are scattered.
-    n_slices: E; 1 unless ragged.
+    bias: float32, bfloat16 or float16, [E or B or 1, N], any strides; or None.
+    n_rows: M: rows of the product before they are scattered; can be 0 where it scatters.
+    n_slices: E, for an inner-ragged product too; 1 unless ragged.
     slices: which rows meet which slice of w; None: all meet slice 0 (or that of their batch).
+        Rows of no slice are not computed: what the result holds there is not defined.  Its own
+        tensors can be longer than E (`remap_ragged_tensor_metadata`), and its schedule can be
+        narrower than the most blocks of M rows.
     expected_slice_size: a hint for the plan, rows of a slice.
     n_choices: k, slots of a token.
     gather: int32 [M], the slot of each row; the row of x is `slot // n_choices`; a negative slot
@@ -73,16 +78,23 @@ class Product:
     scatter_from: int32 [T * k], the inverse: the row each slot comes from; negative: none.
         Row t of the result is the sum over its k slots; rows without any are zero.
     inner: set for an inner-ragged product, whose result is [E, rows, N].
-    betas, gammas: float32 [M] factors of the bias and of the activated row, by row of the product.
+    betas, gammas: factors of the bias and of the activated row, by row of the product: float32,
+        bfloat16 or float16, [M], contiguous like all vectors here.
     alpha: factor of product and bias, before the activation.
-    y: where the result goes, [B, rows of the result, N / reduction_n]; None: to be allocated.
-    y_shape, y_dtype: of the result, with 3 dimensions.
-    y_acc_in, acc_scale: added to the activated row, before output scaling.
-    x_scale, w_scale: float32 [1] or one for each batch (x) or slice (w); real = stored * scale.
-    y_flex: scales of the result; its `expected_scale` has one element or B.
+    y: where the result goes, of `y_shape` and `y_dtype`, any strides; None: to be allocated.
+    y_shape, y_dtype: of the result: [B or, for an inner-ragged product, E; T where it is
+        scattered, else M; N / reduction_n], none of them 0.  With `remote`, the buffers of the
+        ranks have this shape, and rows are times `n_reduce_shards`.
+    y_acc_in, acc_scale: added to the activated row, before output scaling; `y_acc_in` has y's
+        shape, any strides and float dtype, and may be `y`; `acc_scale` is float32 [1] or None.
+    x_scale, w_scale: float32 [1] or one for each batch (x) or slice (w), or None for 1; real =
+        stored * scale.
+    y_flex: scales of the result; each of the three has one element or `y_shape[0]`, for each batch
+        its own.
     saturate_inf: whether results beyond the range of `y_dtype` become its largest value.
     activation: applied to tiles of the product; joins `specs.reduction_n` columns into one.
     epilogue: applied last.  epilogue_finalize_args: its arguments where a finalising pass calls it.
+    epilogue_itemsize: `Epilogue.effective_itemsize`.
     remote: store to other ranks instead of y.
     allow_tf32: float32 operands may be rounded to tf32 in the product.
     max_imprecise_acc: fp8 products accumulated in less than float32; None: as the target has it.
