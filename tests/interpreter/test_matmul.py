@@ -1,0 +1,3 @@
+"""tests/kernels/test_matmul.py, computed by the kernels."""
+
+from test_matmul import *  # noqa: F403

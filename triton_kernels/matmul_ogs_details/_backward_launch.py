@@ -1,0 +1,29 @@
+"""What the gradient of `matmul_ogs` launches besides products."""
+
+from __future__ import annotations
+
+import torch
+
+from triton_kernels.matmul_ogs_details._launch import ending_of, launch_finalize
+from triton_kernels.matmul_ogs_details.product import Function, Product
+from triton_kernels.specialize import FnSpecs
+
+_NOTHING = Function(FnSpecs.default())
+
+
+def finish(product: Product, rows: torch.Tensor) -> torch.Tensor:
+    """What `_autograd.finish_torch` returns."""
+    y = torch.empty(product.y_shape, dtype=product.y_dtype, device=rows.device)
+    if y.numel() > 0:
+        launch_finalize(
+            rows.unsqueeze(0),
+            y,
+            product.scatter_from,
+            product.n_choices if product.scatter_from is not None else 1,
+            activation=product.activation,
+            epilogue=_NOTHING,
+            gammas=product.gammas,
+            ending=ending_of(product),
+            n_rows=product.y_shape[1],
+        )
+    return y
