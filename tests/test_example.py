@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
+MODULES_WITH_OLD_NAMES = {"checks.py", "layer.py", "moe.py", "router.py", "schedule.py"}
 WARNING = "triton_kernels.TritonKernelsDeprecationWarning"
 # `python -W` resolves a category before site-packages is on the path, so this says it later.
 RUN_STRICTLY = """
@@ -19,6 +23,12 @@ import runpy, warnings
 from triton_kernels import TritonKernelsDeprecationWarning
 warnings.simplefilter("error", TritonKernelsDeprecationWarning)
 runpy.run_module("legacy_moe", run_name="__main__")
+"""
+SAVE_INPUTS_AND_RUN = """
+import sys, torch
+from legacy_moe.__main__ import K, main, moe_inputs
+torch.save({**moe_inputs(), "k": K}, sys.argv[1])
+main()
 """
 
 
@@ -68,7 +78,7 @@ def test_legacy_code_runs_and_every_module_is_warned(legacy):
     result = run(legacy, "-W", "always", "-m", "legacy_moe")
     assert "checksum" in numbers(result)
     places = re.findall(r"(\w+\.py):\d+: TritonKernelsDeprecationWarning: (.*)", result.stderr)
-    assert {name for name, _ in places} == {"checks.py", "layer.py", "router.py", "schedule.py"}
+    assert {name for name, _ in places} == MODULES_WITH_OLD_NAMES
     assert all("python -m codemods.migrate" in text for _, text in places)
 
 
@@ -81,6 +91,55 @@ def test_legacy_code_fails_where_its_warnings_are_errors(legacy):
 def test_migrated_code_prints_the_same_numbers_without_a_warning(legacy, migrated):
     before = numbers(run(legacy, "-m", "legacy_moe"))
     assert numbers(run(migrated, "-c", RUN_STRICTLY)) == before
+
+
+def swiglu_in_float64(pairs: torch.Tensor, alpha: float, limit: float | None) -> torch.Tensor:
+    gate, linear = pairs[..., ::2], pairs[..., 1::2]
+    if limit is not None:
+        gate, linear = gate.clamp(max=limit), linear.clamp(-limit, limit)
+    return gate * torch.sigmoid(alpha * gate) * (linear + 1)
+
+
+def moe_in_float64(
+    x: torch.Tensor,
+    logits: torch.Tensor,
+    w1: torch.Tensor,
+    b1: torch.Tensor,
+    w2: torch.Tensor,
+    b2: torch.Tensor,
+    k: int,
+    alpha: float,
+    limit: float | None,
+) -> torch.Tensor:
+    """Every expert on every token, and weights that are 0 but for the k best."""
+    x, logits, w1, b1, w2, b2 = (tensor.double() for tensor in (x, logits, w1, b1, w2, b2))
+    best = logits.topk(k, dim=1)
+    weights = torch.zeros_like(logits).scatter(1, best.indices, best.values.softmax(1))
+    h = swiglu_in_float64(torch.einsum("th,ehi->eti", x, w1) + b1[:, None], alpha, limit)
+    y = torch.einsum("eti,eih->eth", h, w2) + b2[:, None]
+    return torch.einsum("te,eth->th", weights, y)
+
+
+@pytest.fixture(scope="module")
+def fused(migrated, tmp_path_factory) -> tuple[dict[str, Any], str]:
+    """Inputs of the fused layer, and what the example prints of it."""
+    path = tmp_path_factory.mktemp("inputs") / "inputs.pt"
+    printed = numbers(run(migrated, "-c", SAVE_INPUTS_AND_RUN, path))
+    return torch.load(path), printed
+
+
+@pytest.mark.parametrize(
+    ("activation", "alpha", "limit"), [("swiglu_oai", 1.702, 7.0), ("swiglu", 1.0, None)]
+)
+def test_fused_layer_prints_what_plain_torch_computes(fused, activation, alpha, limit):
+    inputs, printed = fused
+    expected = moe_in_float64(**inputs, alpha=alpha, limit=limit)
+    ((total, row),) = re.findall(rf"^{activation} (\S+) (.*)$", printed, re.MULTILINE)
+    # Tokens, hidden values and results are bf16, of 8 bits.
+    assert float(total) == pytest.approx(float(expected.abs().sum()), rel=0.005)
+    first_row = torch.tensor([float(value) for value in ast.literal_eval(row)]).double()
+    within = 0.02 * float(expected[0].abs().max())
+    torch.testing.assert_close(first_row, expected[0, :4], rtol=0, atol=within)
 
 
 def test_migrated_code_does_not_name_the_old_module(migrated):
@@ -102,7 +161,7 @@ def test_migration_touches_only_the_files_that_use_the_old_module(legacy, migrat
     before, after = contents(legacy), contents(migrated)
     assert before.keys() == after.keys()
     changed = {Path(name).name for name in before if before[name] != after[name]}
-    assert changed == {"checks.py", "layer.py", "router.py", "schedule.py", "test_layer.py"}
+    assert changed == MODULES_WITH_OLD_NAMES | {"test_layer.py"}
 
 
 def test_tests_of_the_example_pass_before_and_after(legacy, migrated):
