@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from triton.tools.tensor_descriptor import TensorDescriptor  # type: ignore[import-untyped]
 
+from triton_kernels.launching import launch
 from triton_kernels.matmul_ogs_details._matmul_ogs import Rows
 from triton_kernels.matmul_ogs_details._p_matmul_ogs import _gather_rows, _p_matmul_ogs
 from triton_kernels.target_info import cuda_capability_geq, num_sms
@@ -113,45 +114,51 @@ def launch_persistent(product: Product, flags: OptFlags, stores: Stores) -> None
     activation, epilogue = product.activation, product.epilogue
     imprecise = product.max_imprecise_acc
     n_programs = (num_sms() - flags.idle_sms) * programs_per_sm(flags, x.itemsize)
-    _p_matmul_ogs[(min(n_programs, n_tiles),)](
-        x_desc,
-        x,
-        x.stride(),
-        w_desc,
-        y,
-        y_strides,
-        sizes,
-        offs,
-        rows,
-        _launch.linear_of(product),
-        product.gammas,
-        _launch.ending_of(product) if is_final else _launch._NO_ENDING,
-        activation.args,
-        epilogue.args if is_final else (),
-        product.n_rows,
-        product.y_shape[1],
-        n_matrices,
-        product.n_columns,
-        product.inner_size,
-        grid_m,
-        grid_n,
-        N_CHOICES=product.n_choices,
-        N_SLICES=product.n_slices,
-        W_TRANSPOSED=w_is_transposed,
-        MASK_K=product.inner_size % block_k != 0,
-        INT64=_launch._needs_int64(product, flags, y),
-        ACTIVATION=activation.specs.fn,
-        REDUCTION_N=activation.specs.reduction_n,
-        EPILOGUE=epilogue.specs.fn if is_final else None,
-        SATURATE=product.saturate_inf,
-        PRECISION="tf32" if product.allow_tf32 else "ieee",
-        MAX_IMPRECISE=None if imprecise is None else min(imprecise, block_k),
-        BLOCK_M=block_m,
-        BLOCK_N=block_n,
-        BLOCK_K=block_k,
-        GROUP_M=flags.group_m,
-        SPLIT_K=flags.split_k,
-        SUBTILES=flags.epilogue_subtile or 1,
+    launch(
+        _p_matmul_ogs,
+        min(n_programs, n_tiles),
+        (
+            x_desc,
+            x,
+            x.stride(),
+            w_desc,
+            y,
+            y_strides,
+            sizes,
+            offs,
+            rows,
+            _launch.linear_of(product),
+            product.gammas,
+            _launch.ending_of(product) if is_final else _launch._NO_ENDING,
+            activation.args,
+            epilogue.args if is_final else (),
+            product.n_rows,
+            product.y_shape[1],
+            n_matrices,
+            product.n_columns,
+            product.inner_size,
+            grid_m,
+            grid_n,
+        ),
+        {
+            "N_CHOICES": product.n_choices,
+            "N_SLICES": product.n_slices,
+            "W_TRANSPOSED": w_is_transposed,
+            "MASK_K": product.inner_size % block_k != 0,
+            "INT64": _launch._needs_int64(product, flags, y),
+            "ACTIVATION": activation.specs.fn,
+            "REDUCTION_N": activation.specs.reduction_n,
+            "EPILOGUE": epilogue.specs.fn if is_final else None,
+            "SATURATE": product.saturate_inf,
+            "PRECISION": "tf32" if product.allow_tf32 else "ieee",
+            "MAX_IMPRECISE": None if imprecise is None else min(imprecise, block_k),
+            "BLOCK_M": block_m,
+            "BLOCK_N": block_n,
+            "BLOCK_K": block_k,
+            "GROUP_M": flags.group_m,
+            "SPLIT_K": flags.split_k,
+            "SUBTILES": flags.epilogue_subtile or 1,
+        },
         num_warps=flags.num_warps,
         num_stages=flags.num_stages,
     )
@@ -162,15 +169,21 @@ def gather_rows(product: Product) -> torch.Tensor:
     n_rows, n_columns = product.n_rows, product.inner_size
     x = product.x
     gathered = torch.empty((1, n_rows, n_columns), dtype=x.dtype, device=x.device)
-    _gather_rows[(n_rows,)](
-        x,
-        x.stride(1),
-        Rows(product.gather, None, None),
-        gathered,
+    launch(
+        _gather_rows,
         n_rows,
-        n_columns,
-        N_CHOICES=product.n_choices,
-        C=min(4096, max(256, 1 << (n_columns - 1).bit_length())),
+        (
+            x,
+            x.stride(1),
+            Rows(product.gather, None, None),
+            gathered,
+            n_rows,
+            n_columns,
+        ),
+        {
+            "N_CHOICES": product.n_choices,
+            "C": min(4096, max(256, 1 << (n_columns - 1).bit_length())),
+        },
         num_warps=4,
     )
     return gathered

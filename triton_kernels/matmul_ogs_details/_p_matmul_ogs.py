@@ -1,4 +1,4 @@
-"""The product for GPUs with TMA (Hopper and later): programs that stay, and take tile after tile."""
+"""The product for GPUs with TMA (Hopper and later): programs stay, and take tile after tile."""
 
 from __future__ import annotations
 
