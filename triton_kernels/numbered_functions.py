@@ -1,0 +1,103 @@
+"""Functions as numbers: how an op that torch traces, whose arguments are tensors and numbers, is
+told what to call.
+
+A number is good for this process; a graph that holds one does not outlive it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from triton_kernels.compat import constant_while_compiling, require_kernels_extra
+
+require_kernels_extra(__name__)
+
+import torch
+
+from triton_kernels.specialize import FnSpecs
+from triton_kernels.tensor_details.checks import is_int, wrong_value
+
+__all__ = ["number_and_values", "number_of", "numbered", "numbered_with"]
+
+# Of its arguments, what `number_and_values` keeps: a letter for the kind of each; and `number_of`:
+# their values.
+_functions: list[tuple[FnSpecs, str | tuple[Any, ...]]] = [(FnSpecs.default(), ())]
+_numbers: dict[tuple[object, ...], int] = {}
+
+
+def number_and_values(specs: FnSpecs, args: tuple[Any, ...]) -> tuple[int, list[float]]:
+    """A number for the function, 0 where nothing is called, and the values of its arguments.
+
+    The number depends on the function and on the types of the values alone: they may change
+    without a new trace.
+    Raises ValueError for an argument that is neither a number nor None.
+    """
+    if specs.fn is None:
+        return 0, []
+    kinds, values = "", []
+    for arg in args:
+        kinds += _kind(specs, arg)
+        if arg is not None:
+            values.append(float(arg))
+    number = _number_of(specs.name, specs.fn, specs.fn_arg_names, specs.reduction_n, kinds)
+    return number, values
+
+
+def numbered_with(number: int, values: Sequence[float]) -> tuple[FnSpecs, tuple[Any, ...]]:
+    """The function that `number_and_values` gave this number, and these as its arguments."""
+    specs, kinds = _functions[number]
+    left = iter(values)
+    restore: dict[str, Callable[[], Any]] = {
+        "n": lambda: None,
+        "b": lambda: bool(next(left)),
+        "i": lambda: int(next(left)),
+        "f": lambda: next(left),
+    }
+    return specs, tuple(restore[kind]() for kind in kinds)
+
+
+def number_of(specs: FnSpecs, args: tuple[Any, ...]) -> int:
+    """A number for the function and the values of its arguments, which are constants of the trace.
+
+    0 where nothing is called.  Raises ValueError for an argument that is neither a number nor None.
+    """
+    if specs.fn is None:
+        return 0
+    for arg in args:
+        _kind(specs, arg)
+    return _number_of(specs.name, specs.fn, specs.fn_arg_names, specs.reduction_n, args)
+
+
+def numbered(number: int) -> tuple[FnSpecs, tuple[Any, ...]]:
+    """The function that `number_of` gave this number, and the values of its arguments."""
+    specs, args = _functions[number]
+    return specs, tuple(args)
+
+
+def _kind(specs: FnSpecs, arg: object) -> str:
+    if arg is None:
+        return "n"
+    if isinstance(arg, bool):
+        return "b"
+    if is_int(arg):
+        return "i"
+    if isinstance(arg, (float, torch.SymFloat)):
+        return "f"
+    raise wrong_value(f"FnSpecs {specs.name!r}", "numbers or None in a trace", arg)
+
+
+@constant_while_compiling
+def _number_of(
+    name: str,
+    fn: Callable[..., Any],
+    names: tuple[str, ...],
+    reduction_n: int,
+    args: str | tuple[Any, ...],
+) -> int:
+    # Not the values themselves: 1, 1.0 and True are equal, and so are 0.0 and -0.0.
+    key = (name, id(fn), names, reduction_n, *((type(arg), repr(arg)) for arg in args), type(args))
+    if key not in _numbers:
+        _functions.append((FnSpecs(name, fn, names, reduction_n=reduction_n), args))
+        _numbers[key] = len(_functions) - 1
+    return _numbers[key]
