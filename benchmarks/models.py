@@ -1,4 +1,4 @@
-"""The mixture-of-experts layers that are measured: shapes of published models."""
+"""The mixture-of-experts layers that are measured: shapes of published models, and an even one."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ MODELS = {
     for model in (
         Model("gpt-oss-120b", hidden=2880, intermediate=2880, n_experts=128, k=4),
         Model("gpt-oss-20b", hidden=2880, intermediate=2880, n_experts=32, k=4),
+        Model("even-32", hidden=4096, intermediate=4096, n_experts=32, k=4),
         Model("mixtral", hidden=4096, intermediate=14336, n_experts=8, k=2),
         Model("fine-grained", hidden=7168, intermediate=2048, n_experts=256, k=8),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from codemods.source import SourceOptions, migrate_source
 from triton_kernels import moves
@@ -13,7 +15,7 @@ from triton_kernels import moves
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^```bash\n(.*?)\n```$", README, re.DOTALL | re.MULTILINE)
-BEFORE, AFTER = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+BEFORE, AFTER, LAYER = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 
 
@@ -33,6 +35,26 @@ def test_the_migration_turns_the_first_example_of_readme_into_the_second():
     result = migrate_source(BEFORE.encode(), SourceOptions(codes=frozenset(moves.BY_CODE)))
     assert result.new == AFTER.encode()
     assert not [finding for finding in result.findings if finding.left_for_a_person]
+
+
+def test_the_layer_of_readme_is_a_mixture_of_experts():
+    """Each token's experts, one after the other, in float64."""
+    namespace: dict[str, Any] = {}
+    exec(LAYER, namespace)
+    n_tokens, hidden, inner, n_experts, k = 9, 8, 6, 5, 2
+    x, logits = torch.randn(n_tokens, hidden), torch.randn(n_tokens, n_experts)
+    w1, b1 = torch.randn(n_experts, hidden, 2 * inner), torch.randn(n_experts, 2 * inner)
+    w2, b2 = torch.randn(n_experts, inner, hidden), torch.randn(n_experts, hidden)
+    expected = torch.zeros(n_tokens, hidden, dtype=torch.float64)
+    for token in range(n_tokens):
+        values, experts = logits[token].double().topk(k)
+        for weight, expert in zip(values.softmax(0), experts.tolist(), strict=True):
+            pre = x[token].double() @ w1[expert].double() + b1[expert].double()
+            gate, linear = pre[0::2].clamp(max=7.0), pre[1::2].clamp(-7.0, 7.0)
+            h = gate * torch.sigmoid(1.702 * gate) * (linear + 1.0)
+            expected[token] += weight * (h @ w2[expert].double() + b2[expert].double())
+    got = namespace["layer"](x, logits, w1, b1, w2, b2, k)
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

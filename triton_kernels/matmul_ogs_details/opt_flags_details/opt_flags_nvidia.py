@@ -64,23 +64,24 @@ def compute_block_n(problem: Problem, block_m: int, arch: int, n_sms: int) -> in
     # From capability 9 on, accumulators of 128 x 256 fit in the registers of 8 warps (or in tensor
     # memory), and operands are read from shared memory.
     is_wide = arch >= 90 and block_m >= 128 and problem.operand_bytes <= 2
-    widest = 256 if is_wide else 64 if _reads_long_rows(problem, block_m) else 128
-    return narrowed_block_n(problem, block_m, widest, n_sms)
+    is_narrow = problem.operand_bytes <= 1 and _reads_weights_alone(block_m)
+    return narrowed_block_n(problem, block_m, 256 if is_wide else 64 if is_narrow else 128, n_sms)
 
 
 def compute_block_k(problem: Problem, block_m: int) -> int:
     """Steps along K."""
-    row_bytes = 2 * _ROW_BYTES if _reads_long_rows(problem, block_m) else _ROW_BYTES
+    row_bytes = 2 * _ROW_BYTES if _reads_weights_alone(block_m) else _ROW_BYTES
     return block_k_of_row_bytes(problem, row_bytes)
 
 
-def _reads_long_rows(problem: Problem, block_m: int) -> bool:
-    """Whether tiles of w are narrow and long.
+def _reads_weights_alone(block_m: int) -> bool:
+    """Whether a batch is so small that the bytes of w are all that counts.
 
-    For a small batch of 8-bit operands: at 64 tokens of 128 experts, tiles of 64 x 256 read 2.91
-    TB/s of weights and tiles of 128 x 128 2.70 (bf16: tiles of 64 x 128 2.89, of 128 x 64 3.06).
+    Pointers read them as fast as TMA does (H100, 64 tokens of 128 experts: 3.06 TB/s in bf16,
+    tiles of 128 x 128; 2.91 in fp8, tiles of 64 x 256 and 2.70 of 128 x 128) and a launch without
+    descriptors takes the host less time, which at such sizes decides.
     """
-    return problem.operand_bytes <= 1 and block_m <= 32
+    return block_m <= 32
 
 
 def compute_grid_size(problem: Problem, block_m: int, block_n: int) -> int:
@@ -101,8 +102,7 @@ def compute_is_persistent(problem: Problem, block_m: int) -> bool:
         return False
     if problem.bitwise_invariant:
         return True
-    # A small batch of 8-bit operands is read as fast without TMA, and launched sooner.
-    return not _reads_long_rows(problem, block_m) and problem.m * problem.n * problem.k >= 2**17
+    return not _reads_weights_alone(block_m) and problem.m * problem.n * problem.k >= 2**17
 
 
 def compute_num_warps(block_m: int, block_n: int) -> int:
