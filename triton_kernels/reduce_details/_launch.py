@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import torch
 
+from triton_kernels.launching import launch
 from triton_kernels.reduce_details._plan import Run, plan_reduce
 from triton_kernels.reduce_details._reduce import _reduce
 from triton_kernels.reduce_details.check import check_fp8
@@ -28,29 +29,35 @@ def reduce(call: Reduction) -> tuple[torch.Tensor, torch.Tensor | None]:
     microscaled = call.x_mxscale is not None or call.y_has_mx
     multiple = call.fn1.reduction_n * MX_BLOCK if microscaled else joined
     plan = plan_reduce(n_rows, n_terms, n_columns, call.x.element_size(), _run(x), multiple)
-    _reduce[(plan.n_programs,)](
-        x,
-        _operand(call.x_mxscale, axes),
-        _operand(call.mask, axes),
-        _operand(call.scale, axes),
-        call.x_scale,
-        (y, *y.stride()),
-        (None, None, None) if y_mxscale is None else (y_mxscale, *y_mxscale.stride()),
-        *call.y_flex,
-        n_rows,
-        n_terms,
-        n_columns,
-        call.args1,
-        call.args2,
-        FN1=call.fn1.fn,
-        N1=call.fn1.reduction_n,
-        FN2=call.fn2.fn,
-        N2=call.fn2.reduction_n,
-        SATURATE=call.saturate_inf,
-        BM=plan.rows,
-        BN=plan.columns,
-        BK=plan.terms,
-        STEPS=plan.steps,
+    launch(
+        _reduce,
+        plan.n_programs,
+        (
+            x,
+            _operand(call.x_mxscale, axes),
+            _operand(call.mask, axes),
+            _operand(call.scale, axes),
+            call.x_scale,
+            (y, *y.stride()),
+            (None, None, None) if y_mxscale is None else (y_mxscale, *y_mxscale.stride()),
+            *call.y_flex,
+            n_rows,
+            n_terms,
+            n_columns,
+            call.args1,
+            call.args2,
+        ),
+        {
+            "FN1": call.fn1.fn,
+            "N1": call.fn1.reduction_n,
+            "FN2": call.fn2.fn,
+            "N2": call.fn2.reduction_n,
+            "SATURATE": call.saturate_inf,
+            "BM": plan.rows,
+            "BN": plan.columns,
+            "BK": plan.terms,
+            "STEPS": plan.steps,
+        },
         num_warps=plan.num_warps,
     )
     return y, y_mxscale

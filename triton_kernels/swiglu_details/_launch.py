@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from triton_kernels.launching import launch
 from triton_kernels.numerics import OutFlexData
 from triton_kernels.reduce_details.check import check_fp8
 from triton_kernels.swiglu_details._plan import collapse, plan_swiglu
@@ -31,20 +32,26 @@ def forward(
         return out
     n_rows_max = out.numel() // n_columns
     plan = plan_swiglu(n_rows_max, n_columns, a.element_size())
-    _swiglu[(plan.n_programs,)](
-        a,
-        *collapse(leading, a.stride()[:-1]),
-        in_scale,
-        out,
-        *out_flex,
-        alpha,
-        limit,
-        n_rows_max,
-        n_rows,
-        n_columns,
-        SATURATE=saturate_inf,
-        BM=plan.rows,
-        BN=plan.columns,
+    launch(
+        _swiglu,
+        plan.n_programs,
+        (
+            a,
+            *collapse(leading, a.stride()[:-1]),
+            in_scale,
+            out,
+            *out_flex,
+            alpha,
+            limit,
+            n_rows_max,
+            n_rows,
+            n_columns,
+        ),
+        {
+            "SATURATE": saturate_inf,
+            "BM": plan.rows,
+            "BN": plan.columns,
+        },
         num_warps=plan.num_warps,
     )
     return out
@@ -68,22 +75,28 @@ def backward(
     plan = plan_swiglu(n_rows_max, n_columns, a.element_size())
     *outer, along_columns = dout.stride()
     out_sizes, out_strides = collapse(leading, outer)
-    _swiglu_backward[(plan.n_programs,)](
-        a,
-        *collapse(leading, a.stride()[:-1]),
-        in_scale,
-        dout,
-        out_sizes,
-        (*out_strides, along_columns),
-        expected_scale,
-        da,
-        alpha,
-        limit,
-        n_rows_max,
-        n_rows,
-        n_columns,
-        BM=plan.rows,
-        BN=plan.columns,
+    launch(
+        _swiglu_backward,
+        plan.n_programs,
+        (
+            a,
+            *collapse(leading, a.stride()[:-1]),
+            in_scale,
+            dout,
+            out_sizes,
+            (*out_strides, along_columns),
+            expected_scale,
+            da,
+            alpha,
+            limit,
+            n_rows_max,
+            n_rows,
+            n_columns,
+        ),
+        {
+            "BM": plan.rows,
+            "BN": plan.columns,
+        },
         num_warps=plan.num_warps,
     )
     return da
