@@ -10,6 +10,10 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+from triton_kernels.compat import require_kernels_extra
+
+require_kernels_extra(__name__)
+
 import torch
 import triton
 from triton.compiler.compiler import CompiledKernel  # type: ignore[import-untyped]

@@ -10,10 +10,6 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from triton_kernels.compat import require_kernels_extra
-
-require_kernels_extra(__name__)
-
 from triton_kernels import target_info
 from triton_kernels.matmul_ogs_details.opt_flags_details import opt_flags_amd, opt_flags_nvidia
 from triton_kernels.matmul_ogs_details.opt_flags_details.constraints import (

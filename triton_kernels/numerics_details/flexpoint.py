@@ -16,10 +16,6 @@ that its dtype has no room for:
 
 from __future__ import annotations
 
-from triton_kernels.compat import require_kernels_extra
-
-require_kernels_extra(__name__)
-
 import triton
 import triton.language as tl
 from triton.language.target_info import cuda_capability_geq

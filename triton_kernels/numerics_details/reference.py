@@ -5,10 +5,6 @@ Scales are float32 [1], or [B] with one for each index of the leading dimension;
 
 from __future__ import annotations
 
-from triton_kernels.compat import require_kernels_extra
-
-require_kernels_extra(__name__)
-
 import torch
 
 from triton_kernels.numerics import (
