@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from enum import Enum
 from typing import ParamSpec, TypeVar
 
-from triton_kernels.compat import require_kernels_extra
+from triton_kernels.compat import constant_while_compiling, require_kernels_extra
 
 require_kernels_extra(__name__)
 
@@ -74,6 +74,7 @@ def override(implementation: Implementation) -> Iterator[None]:
         _override.reset(token)
 
 
+@constant_while_compiling
 def implementation(device: torch.device) -> Implementation:
     """What computes an op whose tensors are on `device`.
 

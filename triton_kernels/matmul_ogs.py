@@ -14,6 +14,7 @@ from triton_kernels import deprecation, dispatch, target_info
 from triton_kernels.matmul_ogs_details import _autograd, _reference
 from triton_kernels.matmul_ogs_details._argument_checks import result_tensor
 from triton_kernels.matmul_ogs_details._checks import check
+from triton_kernels.matmul_ogs_details._compute import compute
 from triton_kernels.matmul_ogs_details.allocation import (
     MatmulAllocation,
     apply_allocation,
@@ -167,12 +168,19 @@ def matmul_ogs(
     y_acc_in: added, times the scale of `acc_data`, to the rows before they are scaled for output;
         of the shape of the result, and may be y.  Not with scatter_indx.
 
-    Sums are in float32.  There is no gradient.  Where the result is empty nothing is computed; with
-    K = 0 the product is 0.
+    Sums are in float32.  Where the result is empty nothing is computed; with K = 0 the product
+    is 0.
+
+    Differentiable once, with respect to x, w, bias, betas, gammas and y_acc_in of 16 bits or more.
+    That of x reads `gather_indx.dst_indx`.  That of an activation takes a reference
+    (`reference_functions`) and arguments that are numbers; it is taken of rows that are kept, and
+    so rounded once more, in the wider of the dtypes of x and the result.  What has no gradient is
+    an error where one is needed: y, fused_comm, epilogue, inner_routing_data, scales, 8 bits.
 
     Raises ValueError or TypeError, which name the argument, before anything is launched.
     """
-    is_traced = dispatch.is_traced(x if isinstance(x, torch.Tensor) else w)
+    data = x.data if isinstance(x, Tensor) else x
+    is_traced = isinstance(data, torch.Tensor) and dispatch.is_traced(data)
     product = check(
         x,
         w,
@@ -184,20 +192,24 @@ def matmul_ogs(
         betas,
         gammas,
         out_alpha,
-        None if is_traced else y,
+        None if is_traced else y,  # since it is compared by its address
         fused_comm,
         fused_activation,
         epilogue,
         y_acc_in,
         inner_routing_data,
     )
+    has_batches = x.ndim == 3 or inner_routing_data is not None
     if is_traced:
-        result = _trace(product, gather_indx, y)
+        if y is not None:
+            shape, dtype, device = product.y_shape, product.y_dtype, product.x.device
+            product.y = result_tensor(y, shape, dtype, has_batches, product.y_flex, device)
+        result = _autograd.trace(product, gather_indx)
     elif _autograd.needs_gradient(product):
         result = _autograd.compute_differentiably(product, gather_indx)
     else:
-        result = _autograd.compute(product)
-    return result if x.ndim == 3 or inner_routing_data is not None else result.squeeze(0)
+        result = compute(product)
+    return result if has_batches else result.squeeze(0)
 
 
 def _matmul_ogs_of_3_5(

@@ -61,7 +61,7 @@ def renamed_arguments(code: str, **new_names: str) -> Callable[[Callable[P, R]],
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if kwargs and not new_names.keys().isdisjoint(kwargs):
+            if kwargs and any(old in kwargs for old in new_names):  # torch.compile traces this
                 if code:
                     warn_deprecated(code)
                 for old, new in new_names.items():

@@ -24,6 +24,7 @@ require_kernels_extra(__name__)
 import torch
 
 from triton_kernels import dispatch
+from triton_kernels.numerics import OutFlexData
 from triton_kernels.tensor_details.bitmatrix_details.words import WORD_BITS, n_words
 from triton_kernels.tensor_details.padding import RowCount
 
@@ -32,9 +33,14 @@ __all__ = [
     "compaction",
     "legacy_routing",
     "legacy_routing_backward",
+    "matmul_ogs",
+    "matmul_ogs_backward",
     "ragged_tensor_metadata",
+    "reduce",
     "remap_ragged_tensor_metadata",
     "sum_bitmatrix_rows",
+    "swiglu",
+    "swiglu_backward",
     "topk",
     "topk_backward",
 ]
@@ -366,3 +372,193 @@ def _routing_gradient(ctx: Any, dgates: torch.Tensor, *_unused: Any) -> tuple[An
 
 
 _legacy_routing = _differentiable("legacy_routing", _routing_gradient, _save_routing)
+
+
+# --- scales that are changed in place ----------------------------------------------------------
+
+
+def with_copies(flex: OutFlexData) -> OutFlexData:
+    """The scales, with copies of those that an op changes in place: its own results."""
+    _, *changed = flex
+    copies = (None if scale is None else scale.clone() for scale in changed)
+    return OutFlexData(flex.dtype, flex.expected_scale, *copies)
+
+
+def write_back(flex: OutFlexData, *results: torch.Tensor) -> None:
+    """Change the scales as an op has changed its copies, which are `results`."""
+    _, *changed = flex
+    for scale, result in zip(changed, results, strict=True):
+        if scale is not None:
+            scale.copy_(result)
+
+
+# --- reduce ------------------------------------------------------------------------------------
+
+_define(
+    "reduce",
+    "Tensor x, int dim, Tensor? mask, Tensor? scale, Tensor? x_mxscale, Tensor? x_scale, "
+    "ScalarType y_dtype, bool y_has_mx, Tensor? expected_scale, Tensor? actual_scale, "
+    "Tensor? checksum_scale, bool saturate_inf, int fn1, float[] args1, int fn2, float[] args2",
+    "(Tensor y, Tensor y_mxscale, Tensor actual_scale, Tensor checksum_scale)",
+    "triton_kernels.reduce.compute_purely",
+)
+
+
+def reduce(*args: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`triton_kernels.reduce.compute_purely`; a tensor without elements stands for None."""
+    return _reduce(*args)  # type: ignore[no-any-return]
+
+
+@_fake("reduce")
+def _(x, *args):  # type: ignore[no-untyped-def]
+    call: Any = dispatch.load("triton_kernels.reduce.call_of")(x, *args)
+    y, y_mxscale = call.results()
+    _, actual, checksum = call.y_flex
+    return y, *(_copy(x, each) for each in (y_mxscale, actual, checksum))
+
+
+def _copy(x: torch.Tensor, original: torch.Tensor | None) -> torch.Tensor:
+    """What the fake implementation of an op on `x` returns for a copy of an argument."""
+    return x.new_empty(0, dtype=torch.int16) if original is None else torch.empty_like(original)
+
+
+def _save_reduce(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    x, ctx.dim, mask, scale, *_ = inputs
+    call: Any = dispatch.load("triton_kernels.reduce.call_of")(*inputs)
+    ctx.is_differentiable = call.is_differentiable
+    ctx.save_for_backward(x, mask, scale)
+
+
+def _reduce_gradient(ctx: Any, dy: torch.Tensor, *_unused: Any) -> tuple[Any, ...]:
+    if not ctx.is_differentiable:
+        return (None,) * 16
+    x, mask, scale = ctx.saved_tensors
+    differentiate: Any = dispatch.load("triton_kernels.reduce.gradients")
+    needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3]
+    dx, dscale = differentiate(dy, ctx.dim, x, scale, mask, needs)
+    return dx, None, None, dscale, *(None,) * 12
+
+
+_reduce = _differentiable("reduce", _reduce_gradient, _save_reduce)
+
+
+# --- swiglu ------------------------------------------------------------------------------------
+
+_define(
+    "swiglu",
+    "Tensor a, float alpha, float? limit, Tensor? in_scale, Tensor? expected_scale, "
+    "Tensor? actual_scale, Tensor? checksum_scale, ScalarType dtype, bool saturate_inf, "
+    "Tensor? n_rows",
+    "(Tensor out, Tensor actual_scale, Tensor checksum_scale)",
+    "triton_kernels.swiglu.activate_purely",
+)
+_define(
+    "swiglu_backward",
+    "Tensor a, Tensor dout, float alpha, float? limit, Tensor? in_scale, Tensor? expected_scale, "
+    "Tensor? n_rows",
+    "Tensor",
+    "triton_kernels.swiglu.activate_backward",
+)
+
+
+def swiglu(*args: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`triton_kernels.swiglu.activate_purely`; a tensor without elements stands for None."""
+    return _swiglu(*args)  # type: ignore[no-any-return]
+
+
+def swiglu_backward(*args: Any) -> torch.Tensor:
+    """`triton_kernels.swiglu.activate_backward`."""
+    return _ops.swiglu_backward(*args)  # type: ignore[no-any-return]
+
+
+@_fake("swiglu")
+def _(a, alpha, limit, in_scale, expected, actual, checksum, dtype, saturate_inf, n_rows):  # type: ignore[no-untyped-def]
+    out = a.new_empty((*a.shape[:-1], a.shape[-1] // 2), dtype=dtype)
+    return out, _copy(a, actual), _copy(a, checksum)
+
+
+@_fake("swiglu_backward")
+def _(a, dout, alpha, limit, in_scale, expected_scale, n_rows):  # type: ignore[no-untyped-def]
+    return a.new_empty(a.shape)
+
+
+def _save_swiglu(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    a, ctx.alpha, ctx.limit, in_scale, expected_scale, *_, n_rows = inputs
+    ctx.save_for_backward(a, in_scale, expected_scale, n_rows)
+
+
+def _swiglu_gradient(ctx: Any, dout: torch.Tensor, *_unused: Any) -> tuple[Any, ...]:
+    a, in_scale, expected_scale, n_rows = ctx.saved_tensors
+    da = _ops.swiglu_backward(a, dout, ctx.alpha, ctx.limit, in_scale, expected_scale, n_rows)
+    return da, *(None,) * 9
+
+
+_swiglu = _differentiable("swiglu", _swiglu_gradient, _save_swiglu)
+
+
+# --- matmul_ogs --------------------------------------------------------------------------------
+
+# The fields of `matmul_ogs_details._arguments.Arguments`.
+_PRODUCT = (
+    "Tensor x, Tensor w, Tensor? bias, Tensor? betas, Tensor? gammas, Tensor? y_acc_in, "
+    "Tensor? batch_sizes, Tensor? batch_offs, Tensor? block_offs, Tensor? block_schedule, "
+    "Tensor? gather, Tensor? row_of_slot, Tensor? scatter_to, Tensor? scatter_from, Tensor? y, "
+    "Tensor? acc_scale, Tensor? x_scale, Tensor? w_scale, Tensor? expected_scale, "
+    "Tensor? actual_scale, Tensor? checksum_scale, SymInt n_slices, SymInt? expected_slice_size, "
+    "SymInt n_choices, float? alpha, ScalarType y_dtype, bool saturate_inf, int activation, "
+    "float[] activation_args, int epilogue, float[] epilogue_args, int epilogue_finalize, "
+    "float[] epilogue_finalize_args, float? epilogue_itemsize, bool allow_tf32, "
+    "int? max_imprecise_acc, bool bitwise_invariant, int inner_block_k, bool x_is_padded, "
+    "bool w_is_padded, bool keeps_rows"
+)
+_AUTOGRAD = "triton_kernels.matmul_ogs_details._autograd"
+
+_define(
+    "matmul_ogs",
+    _PRODUCT,
+    "(Tensor y, Tensor rows, Tensor actual_scale, Tensor checksum_scale)",
+    f"{_AUTOGRAD}.compute_purely",
+)
+_define(
+    "matmul_ogs_backward",
+    f"Tensor dy, Tensor? rows, bool[] needs, {_PRODUCT}",
+    "(Tensor dx, Tensor dw, Tensor dbias, Tensor dbetas, Tensor dgammas)",
+    f"{_AUTOGRAD}.differentiate_purely",
+)
+
+
+def matmul_ogs(*args: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`_autograd.compute_purely` of the product; a tensor without elements stands for None."""
+    return _matmul_ogs(*args)  # type: ignore[no-any-return]
+
+
+def matmul_ogs_backward(*args: Any) -> tuple[torch.Tensor, ...]:
+    """`_autograd.differentiate_purely` of the product, likewise."""
+    return _ops.matmul_ogs_backward(*args)  # type: ignore[no-any-return]
+
+
+@_fake("matmul_ogs")
+def _(*args):  # type: ignore[no-untyped-def]
+    return dispatch.load(f"{_AUTOGRAD}.allocate")(*args)
+
+
+@_fake("matmul_ogs_backward")
+def _(dy, rows, needs, *args):  # type: ignore[no-untyped-def]
+    of = (arg if need else None for arg, need in zip(args, needs, strict=False))
+    return tuple(_gradient_like(dy, arg) for arg in of)
+
+
+def _gradient_like(dy: torch.Tensor, arg: torch.Tensor | None) -> torch.Tensor:
+    return dy.new_empty(0, dtype=torch.int16) if arg is None else arg.new_empty(arg.shape)
+
+
+def _save_product(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    dispatch.load(f"{_AUTOGRAD}.save")(ctx, inputs, output)
+
+
+def _product_gradient(ctx: Any, dy: torch.Tensor, *_unused: Any) -> tuple[Any, ...]:
+    differentiate: Any = dispatch.load(f"{_AUTOGRAD}.gradients")
+    return differentiate(ctx, dy, _ops.matmul_ogs_backward)  # type: ignore[no-any-return]
+
+
+_matmul_ogs = _differentiable("matmul_ogs", _product_gradient, _save_product)

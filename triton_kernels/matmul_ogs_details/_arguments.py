@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product
-from triton_kernels.numbered_functions import number_of, numbered
+from triton_kernels.numbered_functions import number_and_values, numbered_with
 from triton_kernels.numerics import OutFlexData
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
@@ -19,7 +19,7 @@ class Arguments(NamedTuple):
 
     batch_sizes, batch_offs, block_offs, block_schedule: of `slices`, or of `inner.metadata`.
     row_of_slot: int32 [rows of x * k], the inverse of `gather`: for the gradient of x alone.
-    activation, epilogue, epilogue_finalize: numbers of functions with their arguments.
+    activation, epilogue, epilogue_finalize: numbers of functions; the last is the epilogue, too.
     inner_block_k: 0 unless the product is inner-ragged.
     keeps_rows: whether the rows of the product are wanted as they are before the activation.
 
@@ -54,8 +54,11 @@ class Arguments(NamedTuple):
     y_dtype: torch.dtype
     saturate_inf: bool
     activation: int
+    activation_args: list[float]
     epilogue: int
+    epilogue_args: list[float]
     epilogue_finalize: int
+    epilogue_finalize_args: list[float]
     epilogue_itemsize: float | None
     allow_tf32: bool
     max_imprecise_acc: int | None
@@ -74,6 +77,11 @@ def arguments_of(product: Product, row_of_slot: torch.Tensor | None, keeps_rows:
     inner, epilogue = product.inner, product.epilogue.specs
     slices = product.slices if inner is None else inner.metadata
     expected, actual, checksum = product.y_flex
+    activation, activation_args = number_and_values(
+        product.activation.specs, product.activation.args
+    )
+    last, last_args = number_and_values(epilogue, product.epilogue.args)
+    finalize, finalize_args = number_and_values(epilogue, product.epilogue_finalize_args)
     return Arguments(
         x=product.x,
         w=product.w,
@@ -102,9 +110,12 @@ def arguments_of(product: Product, row_of_slot: torch.Tensor | None, keeps_rows:
         alpha=None if product.alpha is None else float(product.alpha),
         y_dtype=product.y_dtype,
         saturate_inf=product.saturate_inf,
-        activation=number_of(product.activation.specs, product.activation.args),
-        epilogue=number_of(epilogue, product.epilogue.args),
-        epilogue_finalize=number_of(epilogue, product.epilogue_finalize_args),
+        activation=activation,
+        activation_args=activation_args,
+        epilogue=last,
+        epilogue_args=last_args,
+        epilogue_finalize=finalize,
+        epilogue_finalize_args=finalize_args,
         epilogue_itemsize=product.epilogue_itemsize,
         allow_tf32=product.allow_tf32,
         max_imprecise_acc=product.max_imprecise_acc,
@@ -130,7 +141,9 @@ def product_of(given: Arguments) -> Product:
         assert slices is not None
         inner = InnerSlices(slices, given.inner_block_k, given.x_is_padded, given.w_is_padded)
         slices = None
-    activation = Function(*numbered(given.activation))
+    activation = Function(*numbered_with(given.activation, given.activation_args))
+    last = Function(*numbered_with(given.epilogue, given.epilogue_args))
+    _, finalize_args = numbered_with(given.epilogue_finalize, given.epilogue_finalize_args)
     n_rows = given.x.shape[1] if given.gather is None else given.gather.shape[0]
     n_result_rows = n_rows
     if given.scatter_from is not None:
@@ -166,8 +179,8 @@ def product_of(given: Arguments) -> Product:
         y_flex=OutFlexData(None, given.expected_scale, given.actual_scale, given.checksum_scale),
         saturate_inf=given.saturate_inf,
         activation=activation,
-        epilogue=Function(*numbered(given.epilogue)),
-        epilogue_finalize_args=numbered(given.epilogue_finalize)[1],
+        epilogue=last,
+        epilogue_finalize_args=finalize_args,
         epilogue_itemsize=given.epilogue_itemsize,
         remote=None,
         allow_tf32=given.allow_tf32,

@@ -244,10 +244,11 @@ class FusedComm:
 class FlexCtx:
     """Scales of 8-bit operands and results; of `acc_data`, the scale of `y_acc_in`."""
 
-    lhs_data: InFlexData = field(default_factory=InFlexData)
-    rhs_data: InFlexData = field(default_factory=InFlexData)
-    out_data: OutFlexData = field(default_factory=OutFlexData)
-    acc_data: InFlexData = field(default_factory=InFlexData)
+    # Functions, for torch.compile looks into those that make defaults, and not into classes.
+    lhs_data: InFlexData = field(default_factory=lambda: InFlexData())
+    rhs_data: InFlexData = field(default_factory=lambda: InFlexData())
+    out_data: OutFlexData = field(default_factory=lambda: OutFlexData())
+    acc_data: InFlexData = field(default_factory=lambda: InFlexData())
 
 
 @dataclass
@@ -269,7 +270,7 @@ class PrecisionConfig:
 
     max_num_imprecise_acc: int | None = None
     allow_tf32: bool = True
-    flex_ctx: FlexCtx = field(default_factory=FlexCtx)
+    flex_ctx: FlexCtx = field(default_factory=lambda: FlexCtx())
     acc_scale: float = 1.0
     flexpoint_saturate_inf: bool = False
     report_quantization_err_fn: Any = None

@@ -1,4 +1,4 @@
-"""What the gradient of `matmul_ogs` launches besides products."""
+"""The result from rows before the activation, in one launch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING = Function(FnSpecs.default())
 
 
 def finish(product: Product, rows: torch.Tensor) -> torch.Tensor:
-    """What `_autograd.finish_torch` returns."""
+    """What `_compute.finish_torch` returns."""
     y = torch.empty(product.y_shape, dtype=product.y_dtype, device=rows.device)
     if y.numel() > 0:
         launch_finalize(
