@@ -18,11 +18,10 @@ import torch
 from triton_kernels.specialize import FnSpecs
 from triton_kernels.tensor_details.checks import is_int, wrong_value
 
-__all__ = ["number_and_values", "number_of", "numbered", "numbered_with"]
+__all__ = ["number_and_values", "numbered_with"]
 
-# Of its arguments, what `number_and_values` keeps: a letter for the kind of each; and `number_of`:
-# their values.
-_functions: list[tuple[FnSpecs, str | tuple[Any, ...]]] = [(FnSpecs.default(), ())]
+# With each, a letter for the kind of each of its arguments.
+_functions: list[tuple[FnSpecs, str]] = [(FnSpecs.default(), "")]
 _numbers: dict[tuple[object, ...], int] = {}
 
 
@@ -57,24 +56,6 @@ def numbered_with(number: int, values: Sequence[float]) -> tuple[FnSpecs, tuple[
     return specs, tuple(restore[kind]() for kind in kinds)
 
 
-def number_of(specs: FnSpecs, args: tuple[Any, ...]) -> int:
-    """A number for the function and the values of its arguments, which are constants of the trace.
-
-    0 where nothing is called.  Raises ValueError for an argument that is neither a number nor None.
-    """
-    if specs.fn is None:
-        return 0
-    for arg in args:
-        _kind(specs, arg)
-    return _number_of(specs.name, specs.fn, specs.fn_arg_names, specs.reduction_n, args)
-
-
-def numbered(number: int) -> tuple[FnSpecs, tuple[Any, ...]]:
-    """The function that `number_of` gave this number, and the values of its arguments."""
-    specs, args = _functions[number]
-    return specs, tuple(args)
-
-
 def _kind(specs: FnSpecs, arg: object) -> str:
     if arg is None:
         return "n"
@@ -89,15 +70,10 @@ def _kind(specs: FnSpecs, arg: object) -> str:
 
 @constant_while_compiling
 def _number_of(
-    name: str,
-    fn: Callable[..., Any],
-    names: tuple[str, ...],
-    reduction_n: int,
-    args: str | tuple[Any, ...],
+    name: str, fn: Callable[..., Any], names: tuple[str, ...], reduction_n: int, kinds: str
 ) -> int:
-    # Not the values themselves: 1, 1.0 and True are equal, and so are 0.0 and -0.0.
-    key = (name, id(fn), names, reduction_n, *((type(arg), repr(arg)) for arg in args), type(args))
+    key = (name, id(fn), names, reduction_n, kinds)
     if key not in _numbers:
-        _functions.append((FnSpecs(name, fn, names, reduction_n=reduction_n), args))
+        _functions.append((FnSpecs(name, fn, names, reduction_n=reduction_n), kinds))
         _numbers[key] = len(_functions) - 1
     return _numbers[key]
