@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from triton_kernels.numerics import OutFlexData
 from triton_kernels.specialize import FnSpecs
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
+E4M3 = torch.float8_e4m3fn
 
 # The 8-bit floats that a target has a type for.
 FP8 = {"sm_80": torch.float8_e5m2, "gfx942": torch.float8_e4m3fnuz}
@@ -243,3 +245,16 @@ def test_imprecise_accumulation_is_for_8_bits_and_exact_products_for_all(target)
         _launch.multiply_as_planned(exact, plan_of())
     assert "e4m3" in code(compiled[0]) or "f8f6f4" in code(compiled[0])
     assert "tf32" not in code(compiled[1])
+
+
+@pytest.mark.parametrize("scales", itertools.product((False, True), repeat=3), ids=str)
+def test_results_of_8_bits_with_any_of_their_scales_compile(scales):
+    """In the kernel by pointers, in that by TMA, and in the pass that adds up splits."""
+    x, w = torch.empty(1, 64, 64, dtype=BF16), torch.empty(1, 64, 64, dtype=BF16)
+    flex = OutFlexData(E4M3, *(torch.ones(1) if given else None for given in scales))
+    p = product_of(x, w, y_dtype=E4M3, y_flex=flex)
+    with compiling_for("sm_90") as compiled:
+        for plan in ({}, {"is_persistent": True}, {"split_k": 2}):
+            _launch.multiply_as_planned(p, plan_of(**plan))
+    names = [kernel.name for kernel in compiled]
+    assert names == ["_matmul_ogs", "_p_matmul_ogs", "_matmul_ogs", "_finalize"]

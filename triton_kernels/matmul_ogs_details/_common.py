@@ -188,13 +188,6 @@ def activate(
 
 
 @triton.jit
-def _of_batch(scales, batch, stride):
-    if scales is not None:
-        scales += batch * stride
-    return scales
-
-
-@triton.jit
 def finish_rows(
     out,
     y_row,
@@ -224,15 +217,15 @@ def finish_rows(
             more *= tl.load(ending.acc_scale)
         out += more
     if ending.to_flex is not None:
-        out = ending.to_flex(
-            out,
-            _of_batch(ending.expected, batch, ending.expected_stride),
-            _of_batch(ending.actual, batch, ending.actual_stride),
-            _of_batch(ending.checksum, batch, ending.checksum_stride),
-            exists,
-            Y,
-            SATURATE,
-        )
+        # Not in a function of its own: in Triton 3.6 none can return a scale that may be None.
+        expected, actual, checksum = ending.expected, ending.actual, ending.checksum
+        if expected is not None:
+            expected += batch * ending.expected_stride
+        if actual is not None:
+            actual += batch * ending.actual_stride
+        if checksum is not None:
+            checksum += batch * ending.checksum_stride
+        out = ending.to_flex(out, expected, actual, checksum, exists, Y, SATURATE)
     if EPILOGUE is not None:
         out = EPILOGUE(out, *args, target_dtype=Y.dtype.element_ty)
     return out.to(Y.dtype.element_ty)

@@ -95,7 +95,10 @@ def allocate(product: Product, flags: OptFlags) -> Stores:
         dtype = torch.float32
     else:
         dtype = torch.bfloat16 if product.y_dtype.itemsize == 1 else product.y_dtype
-    return Stores(y, torch.empty(shape, dtype=dtype, device=y.device), False)
+    # The finalising pass reads every row, and reports on it; those of no slice must not count.
+    reports = product.y_flex.actual_scale is not None or product.y_flex.checksum_scale is not None
+    create = torch.zeros if reports and product.slices is not None and not scatters else torch.empty
+    return Stores(y, create(shape, dtype=dtype, device=y.device), False)
 
 
 def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:

@@ -131,9 +131,15 @@ def compute_num_stages(
 def compute_epilogue_subtile(
     problem: Problem, block_m: int, block_n: int, block_k: int, is_persistent: bool, arch: int
 ) -> int:
-    """Parts in which a tile of the result is stored: 2 where that leaves room for a stage more."""
+    """Parts in which a tile of the result is stored.
+
+    2 where that leaves room for a stage more, and where the accumulators take half of the
+    registers: finished whole, with bias and SwiGLU, Triton 3.9 spills some (as fast, on an H100).
+    """
     if not is_persistent:
         return 1
+    if block_m * block_n >= 128 * 256:
+        return 2
     stages = [
         compute_num_stages(problem, block_m, block_n, block_k, True, subtile, arch)
         for subtile in (1, 2)
