@@ -21,11 +21,12 @@ require_kernels_extra(__name__)
 
 import torch
 
-from triton_kernels import moves
+from triton_kernels import dispatch, moves
 from triton_kernels import topk as _topk
 from triton_kernels.compaction import compaction
 from triton_kernels.deprecation import patched, warn_deprecated
 from triton_kernels.legacy_details._autograd import routing as _route
+from triton_kernels.legacy_details._autograd import routing_of_choice as _route_choice
 from triton_kernels.legacy_details._reference import (
     in_expert_order,
     softmax_of_rows_taking_part,
@@ -33,6 +34,7 @@ from triton_kernels.legacy_details._reference import (
 from triton_kernels.matmul_ogs import GatherIndx, RoutingData, ScatterIndx
 from triton_kernels.old_arguments import known_signatures, renamed_arguments
 from triton_kernels.tensor import BIT, Bitmatrix, SparseMatrix, Tensor
+from triton_kernels.tensor_details.bitmatrix import check_slots, rows_if_not_all
 from triton_kernels.tensor_details.bitmatrix_details.sum_bitmatrix_rows import (
     sum_bitmatrix_rows as _sum_bitmatrix_rows,
 )
@@ -79,6 +81,9 @@ R = TypeVar("R")
 
 Routing: TypeAlias = tuple[RoutingData, GatherIndx, ScatterIndx]
 
+# What `topk` calls x, k and y_indx.
+_OWN_NAMES = ("logits", "n_expts_act", "expt_indx")
+
 
 # --- supported ---------------------------------------------------------------------------------
 
@@ -111,7 +116,7 @@ def legacy_routing(
     >>> data.expt_hist.tolist(), gather.src_indx.tolist(), gather.dst_indx.tolist()
     ([1, 1, 0], [1, 0], [1, 0])
     """
-    _topk.check_arguments(logits, n_expts_act, 1, expt_indx, n_rows)
+    _topk.check_arguments(logits, n_expts_act, 1, expt_indx, n_rows, _OWN_NAMES)
     return _route(logits, n_expts_act, sm_first, expt_indx, n_rows)
 
 
@@ -127,9 +132,21 @@ def legacy_routing_from_bitmatrix(
     bitmatrix: shape [n_rows, E]; says how many tokens and experts there are.
     expt_scal, expt_indx: [n_rows_max, k], weight and expert of each slot; -1 = unused slot.
     n_expts_tot, n_expts_act: E and k; they are only recorded in `RoutingData`.
+
+    `gate_scal` has the dtype of `expt_scal` and is differentiable with respect to it.
     """
-    chosen = SparseMatrix(indx=expt_indx, vals=expt_scal, mask=bitmatrix)
-    return _routing_of(chosen, n_expts_tot, n_expts_act)
+    check_slots("expt_indx", expt_indx, bitmatrix)
+    if expt_scal.shape != expt_indx.shape:
+        raise wrong_value("expt_scal", f"shape {list(expt_indx.shape)}", expt_scal)
+    if expt_scal.device != expt_indx.device:
+        raise wrong_value(
+            "expt_scal", f"a tensor on {expt_indx.device}, where expt_indx is", expt_scal
+        )
+    if dispatch.is_traced(expt_scal) or dispatch.is_traced(expt_indx):
+        chosen = SparseMatrix(indx=expt_indx, vals=expt_scal, mask=bitmatrix)
+        return _routing_of(chosen, n_expts_tot, n_expts_act)
+    rows = rows_if_not_all(bitmatrix)
+    return _route_choice(expt_scal, expt_indx, bitmatrix.n_columns, rows, n_expts_tot, n_expts_act)
 
 
 def _routing_of(chosen: SparseMatrix, n_expts_tot: int, n_expts_act: int) -> Routing:

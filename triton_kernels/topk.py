@@ -23,6 +23,7 @@ from triton_kernels.tensor_details.checks import (
     wrong_type,
     wrong_value,
 )
+from triton_kernels.tensor_details.columns import check_columns
 from triton_kernels.tensor_details.padding import RowCount, check_n_rows, rows_taking_part
 
 __all__ = ["TopK", "topk", "topk_backward", "topk_forward", "topk_torch"]
@@ -48,8 +49,8 @@ def topk(
         float32; otherwise they are returned as they are.
     dim: 1.
     y_indx: int16, int32 or int64 [n_rows_max, k] of any strides; the columns to take instead of
-        searching.  Order and dtype are kept.  -1 (or any number that is no column) marks an
-        unused slot, anywhere in a row; a repeated column counts as the slots it has.
+        searching.  Order and dtype are kept.  -1 marks an unused slot, anywhere in a row; a
+        repeated column counts as the slots it has.
     n_rows: int or 1-element integer tensor; only the first n_rows rows are read.
 
     Returns a `SparseMatrix`:
@@ -63,7 +64,9 @@ def topk(
     Order: NaN ranks above +inf; +0 and -0 are equal; of equal entries the lower column wins.
     `vals` is differentiable with respect to `x`; entries that were not selected, and rows from
     `n_rows` on, get gradient 0.
-    Raises ValueError or TypeError that names the argument where one is another than said here.
+    Raises ValueError or TypeError that names the argument where one is another than said here; for
+    numbers in `y_indx` that are no column, on a GPU, only with TRITON_KERNELS_DEBUG=1 in the
+    environment, since looking at them waits for the device.  Without, such a slot is unused.
 
     >>> chosen = topk(torch.tensor([[1.0, 3.0, 2.0, 3.0]]), k=3, apply_softmax=False)
     >>> chosen.indx.tolist(), chosen.vals.tolist()
@@ -131,7 +134,8 @@ def topk_backward(
 ) -> torch.Tensor:
     """Gradient of `vals` with respect to `x`, in its shape and dtype.
 
-    y_indx: [n_rows_max, k], the columns that were selected; -1 marks an unused slot.
+    y_indx: [n_rows_max, k], the columns that were selected; -1 marks an unused slot.  Other
+        numbers are errors where they are for `topk`.
     dy_vals: [n_rows_max, k], gradient of the values.
 
     With softmax y, a selected entry gets `y * (dy - sum(y * dy))`, without it `dy`; a column with
@@ -145,6 +149,7 @@ def topk_backward(
         if tensor.device != x.device:
             raise wrong_value(name, f"a tensor on {x.device}, where x is", tensor)
     check_n_rows(n_rows, x.shape[0], x.device)
+    check_columns("y_indx", y_indx, x.shape[1], n_rows)
     run = ops.topk_backward if dispatch.is_traced(x) else select_backward
     return run(x, y_indx, dy_vals, apply_softmax, n_rows)
 
@@ -198,25 +203,32 @@ def _as_padded(
 
 
 def check_arguments(
-    x: torch.Tensor, k: int, dim: int, y_indx: torch.Tensor | None, n_rows: RowCount | None
+    x: torch.Tensor,
+    k: int,
+    dim: int,
+    y_indx: torch.Tensor | None,
+    n_rows: RowCount | None,
+    names: tuple[str, str, str] = ("x", "k", "y_indx"),
 ) -> None:
+    """Raise where `topk` cannot take these.  names: what the caller's own call x, k, y_indx."""
+    x_name, k_name, y_name = names
     if not isinstance(x, torch.Tensor):
-        raise wrong_type("x", "a torch.Tensor or a triton_kernels Tensor", x)
+        raise wrong_type(x_name, "a torch.Tensor or a triton_kernels Tensor", x)
     if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise wrong_type("x", "dtype float32, float16 or bfloat16", x)
+        raise wrong_type(x_name, "dtype float32, float16 or bfloat16", x)
     if x.ndim != 2:
-        raise wrong_value("x", "2 dimensions", x)
+        raise wrong_value(x_name, "2 dimensions", x)
     if x.shape[1] > MOST_COLUMNS:
-        raise wrong_value("x", f"at most {MOST_COLUMNS} columns", x)
+        raise wrong_value(x_name, f"at most {MOST_COLUMNS} columns", x)
     if dim != 1:
         raise wrong_value("dim", "1", dim)
     if not is_int(k):
-        raise wrong_type("k", "an int", k)
+        raise wrong_type(k_name, "an int", k)
     limit = min(x.shape[1], MOST_CHOICES)
     if not 1 <= k <= limit:
-        raise wrong_value("k", f"1 to {limit}, for {x.shape[1]} columns", k)
+        raise wrong_value(k_name, f"1 to {limit}, for {x.shape[1]} columns", k)
     if x.shape[0] * k > MOST_SLOTS:
-        raise wrong_value("x", f"at most {MOST_SLOTS} slots, k = {k} a row", x)
+        raise wrong_value(x_name, f"at most {MOST_SLOTS} slots, k = {k} a row", x)
     check_n_rows(n_rows, x.shape[0], x.device)
     if y_indx is None:
         return
@@ -225,11 +237,12 @@ def check_arguments(
         torch.int32,
         torch.int64,
     ):
-        raise wrong_type("y_indx", "an int16, int32 or int64 tensor", y_indx)
+        raise wrong_type(y_name, "an int16, int32 or int64 tensor", y_indx)
     if y_indx.shape != (x.shape[0], k):
-        raise wrong_value("y_indx", f"shape {[x.shape[0], k]}", y_indx)
+        raise wrong_value(y_name, f"shape {[x.shape[0], k]}", y_indx)
     if y_indx.device != x.device:
-        raise wrong_value("y_indx", f"a tensor on {x.device}, where x is", y_indx)
+        raise wrong_value(y_name, f"a tensor on {x.device}, where {x_name} is", y_indx)
+    check_columns(y_name, y_indx, x.shape[1], n_rows)
 
 
 def select(

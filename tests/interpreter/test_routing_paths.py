@@ -49,7 +49,13 @@ Limit = Callable[..., None]
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Limit]:
     """Make plans with other limits."""
-    planners = (_plan.plan_search, _plan.plan_given, _plan.plan_sort, _launch.plan_routing)
+    planners = (
+        _plan.plan_search,
+        _plan.plan_given,
+        _plan.plan_sort,
+        _launch.plan_routing,
+        _launch.plan_choice,
+    )
 
     def forget() -> None:
         for planner in planners:
@@ -81,29 +87,52 @@ class Way(NamedTuple):
     tiles: int | None = None
 
 
+TILES = {"_SMALL_BATCH_SLOTS": 0}
+SCAN = {**TILES, "_TWO_LAUNCHES_SLOTS": -1, "_PACKED_COUNTS": 0}
+TWO_TILES = {"_MOST_TILES": 2, "_LANES_MOST_TILES": 2}
 WAYS = {
     "one program": Way({}, SMALL, 1),
-    "tiles": Way({"_SMALL_BATCH_SLOTS": 0}, TWO),
-    "tiles and a scan": Way({"_SMALL_BATCH_SLOTS": 0, "_TWO_LAUNCHES_SLOTS": -1}, THREE),
-    "tiles of several chunks": Way({"_SMALL_BATCH_SLOTS": 0, "_MOST_TILES": 2}, TWO, 2),
-    "chunks and a scan": Way(
-        {"_SMALL_BATCH_SLOTS": 0, "_MOST_TILES": 2, "_TWO_LAUNCHES_SLOTS": -1}, THREE, 2
-    ),
+    "one program, whole warps": Way({"_LANES_MOST_CHOICES": 0}, SMALL, 1),
+    "tiles": Way(TILES, TWO),
+    "tiles whose counts are words": Way({**TILES, "_PACKED_COUNTS": 0}, TWO),
+    "tiles and a scan": Way(SCAN, THREE),
+    "tiles of several chunks": Way({**TILES, **TWO_TILES, "_LANES_TILES": 4096}, TWO, 2),
+    "chunks and a scan": Way({**SCAN, **TWO_TILES, "_LANES_TILES": 4096}, THREE, 2),
     "chunks as their numbers have bits": Way(
-        {"_SMALL_BATCH_SLOTS": 0, "_MOST_TILES": 1, "_MOST_SLOTS_OF_A_COLUMN": 256}, TWO
+        {**TILES, "_MOST_TILES": 1, "_LANES_MOST_TILES": 1, "_MOST_SLOTS_OF_A_COLUMN": 256}, TWO
     ),
+    "few lanes": Way({**TILES, "_MANY_ROWS": 0, "_WHOLE_WARP_ROWS": 1 << 30}, TWO),
+    "few lanes, tiles of 64 rows": Way(
+        {**TILES, "_MANY_ROWS": 0, "_WHOLE_WARP_ROWS": 1 << 30, "_LANES_TILES": 1}, TWO
+    ),
+    "whole warps": Way({**TILES, "_LANES_MOST_CHOICES": 0, "_PACKED_COUNTS": 0}, TWO),
+    "whole warps and a scan": Way({**SCAN, "_LANES_MOST_CHOICES": 0}, THREE),
+}
+
+# What is given is not searched, and takes no other way there.
+ONLY_SEARCHED = {
+    "one program, whole warps",
+    "tiles whose counts are words",
+    "few lanes",
+    "few lanes, tiles of 64 rows",
+    "whole warps",
+    "whole warps and a scan",
 }
 
 # (rows, of which real, experts, k): what fits one program, then what does not.
 FEW = [(1, 1, 1, 1), (4, 3, 13, 3), (8, 8, 128, 8), (16, 11, 40, 4), (2, 2, 1500, 32)]
+LONG = {"tiles of several chunks": [(11, 10, 128, 100)]}
 MANY = [(0, 0, 13, 3), (67, 61, 13, 3), (40, 40, 128, 6), (35, 33, 128, 1), (9, 7, 1500, 32)]
-CASES = [("one program", shape) for shape in FEW]
-CASES += [(way, shape) for way in WAYS for shape in MANY if way != "one program"]
-CASES.append(("tiles of several chunks", (11, 10, 128, 100)))
+CASES = [
+    (way, shape, columns)
+    for way in WAYS
+    for shape in (*(FEW if "one" in way else MANY), *LONG.get(way, ()))
+    for columns in ("searched", "given", "repeated")
+    if columns == "searched" or way not in ONLY_SEARCHED
+]
 
 
-@pytest.mark.parametrize("columns", ["searched", "given", "repeated"])
-@pytest.mark.parametrize(("way", "shape"), CASES)
+@pytest.mark.parametrize(("way", "shape", "columns"), CASES)
 def test_tokens_go_to_their_experts_whichever_way_they_take(limit, launched, way, shape, columns):
     limits, launches, n_tiles = WAYS[way]
     limit(**limits)
@@ -136,8 +165,8 @@ def test_tokens_go_to_their_experts_whichever_way_they_take(limit, launched, way
     check(result, logits, k, sm_first, n_rows, given)
 
 
-@pytest.mark.parametrize("columns", ["searched", "given"])
-def test_more_than_4096_slots_take_three_launches_as_planned(launched, columns):
+@pytest.mark.parametrize(("columns", "launches"), [("searched", TWO), ("given", THREE)])
+def test_more_than_4096_slots_take_as_many_launches_as_planned(launched, columns, launches):
     n_rows, n_experts, k = 1030, 13, 4
     _, generator = oracle.fresh(columns)
     logits = torch.randn(n_rows, n_experts, generator=generator)
@@ -145,17 +174,19 @@ def test_more_than_4096_slots_take_three_launches_as_planned(launched, columns):
     if columns == "given":
         given = torch.randint(-1, n_experts, (n_rows, k), generator=generator)
     result = legacy_routing(logits, k, expt_indx=given)
-    assert launched == THREE
+    assert launched == launches
     check(result, logits, k, False, n_rows, None if given is None else given.tolist())
 
 
-def test_tiles_of_32_rows_use_every_bit_of_a_word():
-    # All rows choose the same experts: the numbers of a tile's slots reach 31.
+@pytest.mark.parametrize("rows", [32, 64])
+def test_tiles_use_every_bit_of_the_words_that_number_their_rows(limit, rows):
+    # All rows choose the same experts: the numbers of a tile's slots reach the last one.
+    limit(_LANES_MOST_CHOICES=0 if rows == 32 else 16, _LANES_TILES=16, _MANY_ROWS=0)
     logits = torch.zeros(1030, 13)
     logits[:, 4:7] = 1
     check(legacy_routing(logits, 3), logits, 3, False, 1030)
     plan = _launch.plan_routing(1030, 13, 3, given=False, softmax_first=False, n_sizes=4)
-    assert plan.tiles.rows == 32
+    assert plan.tiles.rows == rows
 
 
 @pytest.mark.parametrize("n_rows", [4, 67, 1400])
@@ -191,11 +222,22 @@ def test_nothing_is_allocated_and_thrown_away(monkeypatch):
         assert len(kept) <= most
 
 
-def test_a_choice_made_elsewhere_is_sorted_and_scheduled_once(launched):
-    chosen = topk(torch.randn(9, 20), 3)
+@pytest.mark.parametrize(("scan", "launches"), [(False, TWO), (True, THREE)])
+def test_a_choice_made_elsewhere_is_sorted_and_scheduled_at_once(limit, launched, scan, launches):
+    limit(_TWO_LAUNCHES_SLOTS=-1 if scan else 4096)
+    chosen = topk(torch.randn(9, 20), 3, n_rows=torch.tensor([7]))
     launched.clear()
-    legacy_routing_from_bitmatrix(chosen.mask, chosen.vals, chosen.indx, 20, 3)
-    assert launched == ["_topk_forward", "_place_slots", "_ragged_tensor_metadata"]
+    ours = legacy_routing_from_bitmatrix(chosen.mask, chosen.vals, chosen.indx, 20, 3)
+    assert launched == launches
+    theirs = as_reference(
+        lambda: legacy_routing_from_bitmatrix(chosen.mask, chosen.vals, chosen.indx, 20, 3)
+    )
+    for name in ("gate_scal", "expt_hist"):
+        assert torch.equal(getattr(ours[0], name), getattr(theirs[0], name))
+    for name in ("src_indx", "dst_indx"):
+        assert torch.equal(getattr(ours[1], name), getattr(theirs[1], name))
+    for name in ("batch_sizes", "batch_offs", "block_offs_data", "block_schedule_data"):
+        assert torch.equal(getattr(ours[0].expt_data, name), getattr(theirs[0].expt_data, name))
 
 
 def test_each_op_is_one_launch_forward_and_one_backward(launched):
@@ -208,6 +250,10 @@ def test_each_op_is_one_launch_forward_and_one_backward(launched):
 
 
 # --- kernels and references side by side
+
+
+def now(call: Callable[[], object]) -> object:
+    return call()
 
 
 def as_reference(call: Callable[[], object]) -> object:
@@ -273,6 +319,111 @@ def test_rows_of_minus_infinity_and_nan_are_nan_as_in_the_reference(sm_first):
         )
 
 
+# --- the search
+
+
+def hostile(n_rows: int, n_columns: int, generator: torch.Generator) -> torch.Tensor:
+    """Rows of each kind in turn: what a search could confuse."""
+
+    def some(share: float) -> torch.Tensor:
+        return torch.rand(n_rows, n_columns, generator=generator) < share
+
+    def bits(low: int, high: int) -> torch.Tensor:
+        shape = (n_rows, n_columns)
+        return torch.randint(low, high, shape, generator=generator, dtype=torch.int64)
+
+    plain = torch.randn(n_rows, n_columns, generator=generator)
+    alike = (bits(0, 4000) + 0x3F800000).to(torch.int32).view(torch.float32)
+    nan = torch.where(some(0.5), 0x7F800000, 0xFF800000) | bits(1, 1 << 23)
+    nan = torch.where(nan >= 1 << 31, nan - (1 << 32), nan).to(torch.int32).view(torch.float32)
+    zeros = torch.where(some(0.5), 0.0, -0.0)
+    lowest = torch.where(some(0.5), -math.inf, torch.finfo(torch.float32).min)
+    kinds = [
+        plain,
+        (plain * 2).round() / 2,  # ties
+        alike,  # differ by less than columns take from a key
+        -alike,
+        torch.where(some(0.1), nan, plain),
+        torch.where(some(0.7), zeros, plain),
+        torch.where(some(0.05), plain, lowest),
+        torch.where(some(0.2), math.inf, torch.where(some(0.2), nan, -math.inf)),
+    ]
+    kind = torch.arange(n_rows) % len(kinds)
+    return torch.stack(kinds)[kind, torch.arange(n_rows)]
+
+
+# Whatever widths they are better for, lanes can search all of these.
+LANES = {"_LANES_MOST_COLUMNS": 1024, "_WHOLE_WARP_ROWS": 1 << 30, "_LANES_TILES": 1}
+
+
+@pytest.mark.parametrize("many_rows", [0, 1 << 30])
+@pytest.mark.parametrize(
+    ("n_columns", "k"),
+    [(32, 4), (13, 13), (100, 1), (128, 2), (128, 7), (256, 8), (200, 16), (384, 6), (1024, 3)],
+)
+def test_lanes_choose_exactly_the_best_of_rows_that_confuse(limit, many_rows, n_columns, k):
+    limit(**LANES, _MANY_ROWS=many_rows)
+    _, generator = oracle.fresh(many_rows, n_columns, k)
+    x = hostile(16, n_columns, generator)
+    # All that matter in one lane, of few or of many.
+    x[0, : n_columns // 8] = x[8, :4] = torch.randn(1, generator=generator).abs() + 9
+    lanes = _plan.plan_search(16, n_columns, k).lanes
+    own = (torch.arange(n_columns) // 4) % lanes == lanes // 2
+    x[9] = torch.where(own, x[9].abs() + 100, x[9])
+    assert torch.equal(topk(x, k).indx, as_reference(lambda: topk(x, k).indx))
+
+
+@pytest.mark.parametrize("sm_first", [False, True])
+@pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (100, 1), (128, 4), (256, 8), (384, 6)])
+def test_lanes_choose_exactly_between_two_at_the_edge(limit, sm_first, n_columns, k):
+    """All other entries are far from each other."""
+    limit(**LANES, _MANY_ROWS=0)
+    _, generator = oracle.fresh(sm_first, n_columns, k)
+    rank = torch.rand(16, n_columns, generator=generator).argsort(1)
+    x = rank / 4.0
+    last = (n_columns - k) / 4.0
+    step = torch.tensor([*range(-7, 8), 20]).unsqueeze(1) * (2**-17 if sm_first else 2**-18)
+    x = torch.where(rank == n_columns - k - 1, last + step, x)
+    ours, theirs = (call(lambda: legacy_routing(x, k, sm_first)) for call in (now, as_reference))
+    assert torch.equal(ours[1].src_indx, theirs[1].src_indx)
+
+
+@pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (128, 4), (256, 7), (256, 8), (384, 6)])
+@pytest.mark.parametrize("place", ["three at the edge", "in one lane"])
+def test_lanes_choose_exactly_among_several_that_are_alike(limit, place, n_columns, k):
+    limit(**LANES, _MANY_ROWS=0)
+    _, generator = oracle.fresh(place, n_columns, k)
+    rank = torch.rand(16, n_columns, generator=generator).argsort(1)
+    if place == "in one lane":
+        lanes = _plan.plan_search(16, n_columns, k).lanes
+        alike = ((torch.arange(n_columns) // 4) % lanes == 1).expand(16, n_columns)
+    else:
+        alike = (rank - (n_columns - k)).abs() <= 1
+    steps = torch.rand(16, n_columns, generator=generator).argsort(1)
+    x = torch.where(alike, n_columns + steps * 2**-13, rank / 4.0)
+    if place != "in one lane":
+        x = torch.where(rank > n_columns - k + 1, x + 2.0 * n_columns, x)
+    assert torch.equal(topk(x, k).indx, as_reference(lambda: topk(x, k).indx))
+
+
+@pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (256, 8)])
+def test_lanes_choose_exactly_after_a_softmax_of_whole_rows(limit, n_columns, k):
+    limit(**LANES, _MANY_ROWS=0)
+    _, generator = oracle.fresh(n_columns, k)
+    # Of powers of two the softmax is the same however it is computed, and full of ties.
+    x = math.log(2) * torch.randint(-30, 2, (16, n_columns), generator=generator)
+    ours, theirs = (call(lambda: legacy_routing(x, k, True)[1]) for call in (now, as_reference))
+    assert torch.equal(ours.src_indx, theirs.src_indx)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_lanes_choose_exactly_where_16_bits_make_many_ties(limit, dtype):
+    limit(**LANES, _MANY_ROWS=0)
+    _, generator = oracle.fresh(dtype)
+    x = hostile(16, 256, generator).to(dtype)
+    assert torch.equal(topk(x, 8).indx, as_reference(lambda: topk(x, 8).indx))
+
+
 # --- loops that usual sizes do not enter
 
 
@@ -291,9 +442,9 @@ def test_counts_of_many_tiles_are_added_up_in_several_steps():
 @pytest.mark.parametrize("slots", ["repeated", "mixed"])
 def test_slots_are_sorted_through_every_loop(limit, slots):
     """Two tiles of many chunks; 1200 slots in one, placed 1024 at a time."""
-    limit(_MOST_TILES=2)
+    limit(_MOST_TILES=2)  # of given columns
     python, _ = oracle.fresh(slots)
-    most = 4 if slots == "repeated" else 150
+    most = 4 if slots == "repeated" else 128
     rows = [[python.randrange(-1, most) for _ in range(100)] for _ in range(23)]
     agrees(make_bitmatrix_metadata(torch.tensor(rows), mask(rows, 128)), rows, 128, 23)
 

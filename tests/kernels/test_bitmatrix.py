@@ -14,6 +14,7 @@ from triton_kernels.tensor_details.bitmatrix import (
     BitmatrixMetadata,
     make_bitmatrix_metadata,
     make_bitmatrix_metadata_torch,
+    sort_by_column,
 )
 from triton_kernels.tensor_details.bitmatrix_details.sum_bitmatrix_rows import (
     sum_bitmatrix_rows,
@@ -60,7 +61,7 @@ def test_the_worked_example_of_four_rows_of_seven_columns(make):
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
-@pytest.mark.parametrize("slots", ["distinct", "unused", "repeated", "stray", "none"])
+@pytest.mark.parametrize("slots", ["distinct", "unused", "repeated", "none"])
 @pytest.mark.parametrize(
     ("n_rows", "n_columns", "k"),
     [
@@ -78,7 +79,6 @@ def test_the_worked_example_of_four_rows_of_seven_columns(make):
 )
 def test_counts_and_both_orders_are_those_of_the_slots(make, dtype, slots, n_rows, n_columns, k):
     python, _ = oracle.fresh(dtype, slots, n_rows, n_columns, k)
-    beyond = min(n_columns + 7, 32767)
     rows = [python.sample(range(n_columns), k) for _ in range(n_rows)]
     for row in rows:
         for j in range(k):
@@ -86,8 +86,6 @@ def test_counts_and_both_orders_are_those_of_the_slots(make, dtype, slots, n_row
                 row[j] = -1
             if slots == "repeated":
                 row[j] = python.randrange(min(n_columns, 3))
-            if slots == "stray" and python.random() < 0.4:
-                row[j] = python.choice([-2, -99, n_columns, beyond])
             if slots == "none":
                 row[j] = -1
     indx = torch.tensor(rows, dtype=dtype).view(n_rows, k)
@@ -162,6 +160,42 @@ def test_positional_fields_are_counts_then_combine_then_dispatch():
 def test_wrong_slots_are_named(make, indx, error, text):
     with pytest.raises(error, match=text):
         make(indx, mask([[0]] * 4, 8))
+
+
+def by_first_use(indx, bitmatrix):
+    return SparseMatrix(indx, torch.zeros(indx.shape), bitmatrix).mask_metadata
+
+
+@pytest.mark.parametrize("make", [*MAKERS, by_first_use])
+@pytest.mark.parametrize("count", [3, torch.tensor([3])])
+@pytest.mark.parametrize(
+    ("stray", "dtype"),
+    [(8, torch.int16), (-2, torch.int32), (2**40, torch.int64), (-(2**31), torch.int32)],
+)
+def test_a_slot_that_holds_no_column_is_an_error_except_in_padding(make, count, stray, dtype):
+    python, _ = oracle.fresh(stray, dtype)
+    rows = [[python.randrange(-1, 8) for _ in range(2)] for _ in range(4)]
+    indx = torch.tensor(rows, dtype=dtype)
+    indx[3, python.randrange(2)] = stray
+    agrees(make(indx, mask(rows, 8, count)), rows, 8, 3)
+    indx[python.randrange(3), python.randrange(2)] = stray
+    text = f"nonzero_indx: expected columns 0 to 7, or -1, got {stray}"
+    with pytest.raises(ValueError, match=text):
+        make(indx, mask(rows, 8, count))
+
+
+def test_what_is_no_column_is_an_unused_slot_where_nobody_looked_at_it():
+    """As on a GPU: it is sorted nowhere, and nothing is read with it."""
+    python, _ = oracle.fresh()
+    for n_rows, n_columns, k in ((7, 13, 8), (200, 811, 3), (9, 1500, 32)):
+        beyond = (-2, -99, n_columns, n_columns + 7, 32767)
+        rows = [
+            [python.choice((*beyond, *range(n_columns))) for _ in range(k)] for _ in range(n_rows)
+        ]
+        for dtype in (torch.int16, torch.int32, torch.int64):
+            indx = torch.tensor(rows, dtype=dtype)
+            col_sum, order = sort_by_column(indx, n_columns, None)
+            agrees(BitmatrixMetadata(col_sum, *order.unbind()), rows, n_columns, n_rows)
 
 
 @pytest.mark.parametrize("make", MAKERS)

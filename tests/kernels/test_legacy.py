@@ -11,9 +11,9 @@ import torch
 
 from triton_kernels import SortedIndexOrderWarning
 from triton_kernels.legacy import legacy_routing, legacy_routing_from_bitmatrix
+from triton_kernels.legacy_details import _reference
 from triton_kernels.matmul_ogs import GatherIndx, RoutingData, ScatterIndx
 from triton_kernels.tensor import SparseMatrix
-from triton_kernels.tensor_details import bitmatrix
 from triton_kernels.topk import topk
 
 # Words of the published description of the refactoring, unchanged.
@@ -207,8 +207,8 @@ def test_the_published_imports_all_exist():
 
 def test_supported_routing_warns_of_nothing_and_sorts_once(monkeypatch):
     sorts = []
-    real = bitmatrix._sort
-    monkeypatch.setattr(bitmatrix, "_sort", lambda *a: sorts.append(a) or real(*a))
+    real = _reference.sort_by_column_torch
+    monkeypatch.setattr(_reference, "sort_by_column_torch", lambda *a: sorts.append(a) or real(*a))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         legacy_routing(torch.zeros(3, 8), 2, sm_first=True, n_rows=2)
@@ -238,3 +238,46 @@ def test_a_choice_made_by_hand_can_be_routed():
     assert data.expt_hist.tolist() == [1, 1, 0]
     assert gather.src_indx.tolist() == [1, 0]
     assert torch.equal(scatter.src_indx, gather.dst_indx)
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"n_expts_act": 9}, ValueError, "n_expts_act: expected 1 to 8"),
+        ({"n_expts_act": 2.0}, TypeError, "n_expts_act: expected an int"),
+        ({"logits": torch.zeros(4)}, ValueError, "logits: expected 2 dimensions"),
+        ({"logits": torch.zeros(4, 8).double()}, TypeError, "logits: expected dtype float32"),
+        ({"n_rows": 5}, ValueError, "n_rows: expected 0 to 4"),
+        ({"expt_indx": torch.zeros(4, 2)}, TypeError, "expt_indx: expected an int16, int32 or"),
+        ({"expt_indx": torch.zeros(4, 3).int()}, ValueError, r"expt_indx: expected shape \[4, 2\]"),
+        (
+            {"expt_indx": torch.tensor([[0, 1], [8, 2], [-1, 0], [3, 4]])},
+            ValueError,
+            "expt_indx: expected columns 0 to 7, or -1, got 8",
+        ),
+        (
+            {"expt_indx": torch.tensor([[0, 1], [0, 2], [-1, 0], [3, -2]]), "n_rows": 4},
+            ValueError,
+            "expt_indx: expected columns 0 to 7, or -1, got -2",
+        ),
+        (
+            {"expt_indx": torch.zeros(4, 2, device="meta").int()},
+            ValueError,
+            "expt_indx: expected a tensor on cpu, where logits is",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_named_as_the_caller_knows_it(arguments, error, text):
+    with pytest.raises(error, match=text):
+        legacy_routing(**{"logits": torch.zeros(4, 8), "n_expts_act": 2, **arguments})
+
+
+def test_experts_that_do_not_exist_are_named_before_they_are_sorted():
+    chosen = topk(torch.zeros(3, 8), 2)
+    beyond = chosen.indx.clone()
+    beyond[1, 0] = 8
+    with pytest.raises(ValueError, match="expt_indx: expected columns 0 to 7, or -1, got 8"):
+        legacy_routing_from_bitmatrix(chosen.mask, chosen.vals, beyond, 8, 2)

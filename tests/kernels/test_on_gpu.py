@@ -60,8 +60,9 @@ class Batch(NamedTuple):
         return Batch(self.logits.flip(0), self.given.flip(0), self.count // 2)
 
 
-# Routed by one launch, by two, by three.
-SHAPES = [(4, 3, 128, 4), (300, 217, 128, 6), (2000, 1501, 40, 3)]
+# Routed by one launch, by two, by two with few lanes to a row (three where columns are given), by
+# three.
+SHAPES = [(4, 3, 128, 4), (300, 217, 128, 6), (2500, 2203, 128, 4), (9000, 8101, 300, 6)]
 
 Op = Callable[[Batch], list[torch.Tensor]]
 
@@ -194,6 +195,43 @@ def test_a_captured_graph_replays_on_new_inputs_and_another_row_count(name, shap
         graph.replay()
         for tensor, expected in zip(got, OPS[name](again), strict=True):
             same(tensor, expected)
+
+
+def beyond_the_columns(batch: Batch) -> torch.Tensor:
+    """Given columns, some of which are none, and what the rest comes to."""
+    stray = torch.tensor([-99999, -2, batch.logits.shape[1], 2**31 - 1], dtype=torch.int32)
+    _, generator = oracle.fresh("stray", *batch.given.shape)
+    which = torch.randint(0, 12, batch.given.shape, generator=generator)
+    return torch.where(which < 4, stray[which.clamp(max=3)], batch.given)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_given_columns_that_do_not_exist_are_unused_slots(shape):
+    """Nobody looks at them beforehand, which would wait for the device."""
+    batch = Batch.fresh(*shape)
+    stray = beyond_the_columns(batch)
+    real = torch.where((stray >= 0) & (stray < batch.logits.shape[1]), stray, -1)
+    got = OPS["legacy_routing"](batch._replace(given=stray).cuda())
+    for tensor, expected in zip(
+        got, OPS["legacy_routing"](batch._replace(given=real)), strict=True
+    ):
+        same(tensor, expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_given_columns_that_do_not_exist_are_errors_when_debugging(shape, monkeypatch):
+    monkeypatch.setenv("TRITON_KERNELS_DEBUG", "1")
+    batch = Batch.fresh(*shape)
+    logits, given, count = batch.cuda()
+    stray = given.clone()
+    stray[int(count) :] = -99999  # padding is nobody's business
+    legacy.legacy_routing(logits, batch.k, expt_indx=stray, n_rows=count)
+    stray[0, 0] = batch.logits.shape[1]
+    text = f"expt_indx: expected columns 0 to {batch.logits.shape[1] - 1}, or -1, got "
+    with pytest.raises(ValueError, match=text):
+        legacy.legacy_routing(logits, batch.k, expt_indx=stray, n_rows=count)
+    with pytest.raises(ValueError, match="y_indx: expected columns"):
+        topk(logits, batch.k, y_indx=stray, n_rows=count)
 
 
 def test_results_are_the_same_every_time():

@@ -57,17 +57,31 @@ def covers(tiles: TilePlan, n_rows: int, n_columns: int, k: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(shape=shapes())
-@example(shape=LARGEST)
-def test_tiles_of_a_search_hold_whole_rows_in_registers(shape):
-    tiles = plan_search(*shape)
+@given(shape=shapes(), wide_warps=st.booleans())
+@example(shape=LARGEST, wide_warps=False)
+def test_tiles_of_a_search_hold_whole_rows_in_registers(shape, wide_warps):
+    tiles = plan_search(*shape, wide_warps=wide_warps)
     covers(tiles, *shape)
-    assert tiles.rows <= 32  # the bits of a word number them
+    assert tiles.rows <= (64 if tiles.lanes else 32)  # the bits of one or two words number them
     assert tiles.rows_per_tile <= 2**16  # and 16 bits the slots of a column
     # 64 registers a thread, or a single row.
     assert tiles.rows * tiles.columns <= 64 * 32 * tiles.num_warps
-    if tiles.k <= 16:
-        assert tiles.rows * tiles.choices**2 <= MOST_ELEMENTS
+
+
+@settings(max_examples=300, deadline=None)
+@given(shape=shapes(), wide_warps=st.booleans())
+@example(shape=(8192, 256, 16), wide_warps=False)
+def test_lanes_that_share_rows_fill_warps_and_hold_what_the_search_can_sort(shape, wide_warps):
+    tiles = plan_search(*shape, wide_warps=wide_warps)
+    is_one_load = tiles.columns == 128 and shape[0] >= 512
+    assert bool(tiles.lanes) == (tiles.k <= 16 and tiles.columns <= 256 and not is_one_load)
+    if tiles.lanes:
+        assert is_power_of_two(tiles.lanes) and tiles.lanes <= 32
+        assert tiles.columns % (4 * tiles.lanes) == 0  # four columns side by side
+        assert tiles.columns // tiles.lanes <= 32
+        warp = 64 if wide_warps else 32
+        assert tiles.rows * tiles.lanes <= warp * tiles.num_warps
+        assert tiles.lanes >= 8  # see `_search.list_length`
 
 
 @settings(max_examples=300, deadline=None)
@@ -90,12 +104,22 @@ def test_tiles_of_given_columns_compare_few_slots(shape, whole_rows):
 def test_sorting_covers_the_slots_of_a_tile(shape, is_given):
     n_rows, _, k = shape
     tiles = (plan_given if is_given else plan_search)(*shape)
-    sort = plan_sort(tiles, n_rows * k, 100_000)
+    sort = plan_sort(tiles, n_rows * k, 100_000, given=is_given)
     assert sort.slots_per_tile == tiles.rows_per_tile * k
     powers = (sort.slots_at_a_time, sort.tiles_at_a_time, sort.blocks_at_a_time, sort.scan_tiles)
     assert all(map(is_power_of_two, (*powers, sort.scan_columns, sort.num_warps)))
     assert sort.scan_tiles * sort.scan_columns <= MOST_ELEMENTS
-    assert sort.tiles_at_a_time * tiles.columns <= max(16384, tiles.columns)
+    assert not (sort.packed and sort.scans)
+    assert sort.packed or sort.tiles_at_a_time * tiles.columns <= max(16384, tiles.columns)
+    if sort.packed:
+        assert not is_given
+        assert sort.tiles_at_a_time >= tiles.n_tiles  # all of them at once
+        assert sort.tiles_at_a_time * tiles.columns <= 8192
+        # A byte holds the rows of a tile, and half a word those of all tiles.
+        assert tiles.rows_per_tile < 2**8 and tiles.n_tiles * tiles.rows_per_tile < 2**16
+        assert sort.counts_width(shape[1]) * 4 == tiles.columns
+    else:
+        assert sort.counts_width(shape[1]) == shape[1]
     assert sort.blocks_at_a_time * tiles.columns <= max(2048, tiles.columns)
 
 
@@ -156,9 +180,13 @@ def test_routing_takes_two_launches_at_most_up_to_4096_slots_and_three_beyond(sh
         ((1, 128, 4), False, 1),
         ((16, 128, 4), False, 1),
         ((64, 128, 4), False, 2),
-        ((1024, 128, 4), False, 2),
-        ((1025, 128, 4), False, 3),
-        ((65536, 256, 8), True, 3),
+        ((8192, 32, 4), False, 2),
+        ((8192, 128, 4), False, 3),
+        ((8192, 256, 8), False, 3),
+        ((8192, 384, 6), False, 3),
+        ((65536, 128, 4), False, 3),
+        ((1024, 128, 4), True, 2),
+        ((1025, 128, 4), True, 3),
     ],
 )
 def test_what_the_usual_batches_take(shape, is_given, expected):

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from triton_kernels.tensor import BIT, Tensor
-from triton_kernels.topk import topk, topk_backward, topk_forward, topk_torch
+from triton_kernels.topk import (
+    select,
+    select_backward,
+    topk,
+    topk_backward,
+    topk_forward,
+    topk_torch,
+)
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
@@ -129,8 +136,7 @@ def test_entries_that_differ_in_the_last_bit_are_told_apart(op, around, n_column
 @pytest.mark.parametrize("op", [topk, topk_torch])
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
 def test_the_last_of_32767_columns_and_unused_slots_are_told_apart(op, dtype):
-    """The column after the last is 32767, which int16 holds, and 32768, which it does not."""
-    given = torch.tensor([[-1, 32766, 32767, 0], [-32768, -1, -1, 32766]], dtype=dtype)
+    given = torch.tensor([[-1, 32766, -1, 0], [-1, -1, -1, 32766]], dtype=dtype)
     x = torch.zeros(2, 32767)
     x[:, 32766] = 5
     result = op(x, 4, apply_softmax=False, y_indx=given)
@@ -255,6 +261,19 @@ def test_given_columns_of_padded_rows_are_never_read(count):
     assert torch.equal(given, untouched)
 
 
+def test_what_is_no_column_is_an_unused_slot_where_nobody_looked_at_it():
+    """As on a GPU: nothing is read with it.  32767 is no column, though int16 holds it."""
+    x = torch.zeros(2, 32767)
+    x[:, 32766] = 5
+    for dtype, stray in ((torch.int16, 32767), (torch.int32, -2), (torch.int64, 2**32 + 1)):
+        given = torch.tensor([[-1, 32766, stray, 0], [stray, stray, -1, 32766]], dtype=dtype)
+        vals, indx, words = select(x, 4, False, given, None)
+        assert indx is given
+        assert vals.tolist() == [[0, 5, 0, 0], [0, 0, 0, 5]]
+        expected = [oracle.packed_words(row, 32767) for row in ([32766, 0], [32766])]
+        assert words.view(torch.int32).tolist() == expected
+
+
 # --- gradients
 
 
@@ -312,8 +331,9 @@ def test_backward_has_the_dtype_and_shape_of_the_logits(dtype):
 
 
 def test_columns_beyond_32_bits_have_no_gradient():
+    """As on a GPU, where nobody looks at the columns beforehand."""
     given = torch.tensor([[2**32 + 1, 1, -(2**40)]])
-    dx = topk_backward(torch.zeros(1, 3), given, torch.tensor([[1.0, 2.0, 4.0]]), 3, None, False)
+    dx = select_backward(torch.zeros(1, 3), given, torch.tensor([[1.0, 2.0, 4.0]]), False, None)
     assert dx.tolist() == [[0.0, 2.0, 0.0]]
 
 
@@ -369,6 +389,20 @@ X = torch.zeros(4, 8)
         ({"y_indx": torch.zeros(4, 3, dtype=torch.int32)}, ValueError, "y_indx: expected shape"),
         ({"y_indx": torch.zeros(3, 2, dtype=torch.int32)}, ValueError, "y_indx: expected shape"),
         ({"y_indx": torch.zeros(4, 2)}, TypeError, "y_indx: expected an int16, int32 or int64"),
+        *[
+            (
+                {"y_indx": torch.tensor([[0, 7], [-1, 3], [1, stray], [2, 2]], dtype=dtype)},
+                ValueError,
+                f"y_indx: expected columns 0 to 7, or -1, got {stray}",
+            )
+            for dtype, stray in (
+                (torch.int16, 8),
+                (torch.int16, -32768),
+                (torch.int32, -2),
+                (torch.int32, 2**31 - 1),
+                (torch.int64, 2**32 + 1),
+            )
+        ],
         ({"n_rows": 5}, ValueError, "n_rows: expected 0 to 4"),
         ({"n_rows": -1}, ValueError, "n_rows: expected 0 to 4"),
         ({"n_rows": 2.0}, TypeError, "n_rows: expected None, an int or"),
@@ -404,6 +438,7 @@ def test_a_wrong_argument_is_named_before_anything_is_computed(op, arguments, er
         ({"k": 3}, r"y_indx: expected shape \[4, 3\]"),
         ({"y_indx": torch.zeros(5, 2).short()}, r"y_indx: expected shape \[4, 2\]"),
         ({"y_indx": torch.zeros(4, 2).short().to("meta")}, "y_indx: expected a tensor on cpu"),
+        ({"y_indx": torch.full((4, 2), 8)}, "y_indx: expected columns 0 to 7, or -1, got 8"),
         ({"n_rows": 5}, "n_rows: expected 0 to 4"),
         ({"n_rows": torch.zeros(1).int().to("meta")}, "n_rows: expected a tensor on cpu"),
     ],

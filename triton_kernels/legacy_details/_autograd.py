@@ -37,7 +37,33 @@ def routing(
         gates, _, vectors, _ = routed
         if needs_gradient:
             gates = _Gates.apply(logits, routed, sm_first, n_rows)  # type: ignore[no-untyped-call]
-    return records(gates, vectors, k)
+    return records(gates, vectors, logits.shape[1], k)
+
+
+def routing_of_choice(
+    vals: torch.Tensor,
+    indx: torch.Tensor,
+    n_columns: int,
+    n_rows: RowCount | None,
+    n_expts_tot: int,
+    n_expts_act: int,
+) -> tuple[RoutingData, GatherIndx, ScatterIndx]:
+    """What `legacy_routing_from_bitmatrix` returns, for arguments that are known to be right."""
+    routed = route_choice(vals, indx, n_columns, n_rows)
+    gates = routed.gates
+    if dispatch.needs_gradient(vals):
+        gates = _GatesOfChoice.apply(vals, routed)  # type: ignore[no-untyped-call]
+    return records(gates, routed.vectors, n_expts_tot, n_expts_act)
+
+
+def route_choice(
+    vals: torch.Tensor, indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
+) -> Routed:
+    """A choice sorted by expert, without gradient."""
+    run = dispatch.choose(
+        vals.device, reference=_reference.route_choice, kernel=f"{_LAUNCH}.route_choice"
+    )
+    return run(vals, indx, n_columns, n_rows)
 
 
 def route(
@@ -108,3 +134,19 @@ class _Gates(torch.autograd.Function):
         n_rows = ctx.n_rows if on_device is None else on_device
         dlogits = route_backward(logits, indx, buffer, dgates, ctx.sm_first, n_rows)
         return dlogits, None, None, None
+
+
+class _GatesOfChoice(torch.autograd.Function):
+    """The gates of a choice that was sorted, with their gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, vals: torch.Tensor, routed: Routed) -> torch.Tensor:
+        ctx.save_for_backward(routed.vectors.dispatch)
+        ctx.shape = vals.shape
+        return routed.gates
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dgates: torch.Tensor) -> tuple[Any, ...]:
+        (positions,) = ctx.saved_tensors
+        return _reference.in_slot_order(dgates, positions).view(ctx.shape), None

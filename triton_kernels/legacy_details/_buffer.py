@@ -116,13 +116,13 @@ def views(buffer: torch.Tensor, layout: BufferLayout) -> IndexVectors:
 
 
 def records(
-    gates: torch.Tensor, vectors: IndexVectors, k: int
+    gates: torch.Tensor, vectors: IndexVectors, n_expts_tot: int, n_expts_act: int
 ) -> tuple[RoutingData, GatherIndx, ScatterIndx]:
     """What `legacy_routing` returns."""
     hist, combine, dispatch, batch_offs, block_offs, schedule = vectors
     ragged = RaggedTensorMetadata.of_parts(hist, batch_offs, block_offs, schedule)
     return (
-        RoutingData(gates, hist, hist.shape[0], k, ragged),
+        RoutingData(gates, hist, n_expts_tot, n_expts_act, ragged),
         GatherIndx(combine, dispatch),
         ScatterIndx(dispatch, combine),
     )

@@ -7,10 +7,16 @@ from functools import lru_cache
 
 import torch
 
-from triton_kernels.legacy_details._buffer import BufferLayout, Routed, layout_of, views
+from triton_kernels.legacy_details._buffer import (
+    BufferLayout,
+    IndexVectors,
+    Routed,
+    layout_of,
+    views,
+)
 from triton_kernels.legacy_details._routing import _route_small_batch
-from triton_kernels.target_info import overlaps_launches
-from triton_kernels.tensor_details.bitmatrix_details._launch import place_slots
+from triton_kernels.target_info import is_hip, overlaps_launches
+from triton_kernels.tensor_details.bitmatrix_details._launch import count_given, place_slots
 from triton_kernels.tensor_details.padding import RowCount
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 from triton_kernels.topk_details._launch import select_backward
@@ -19,6 +25,7 @@ from triton_kernels.topk_details._plan import (
     TilePlan,
     next_power_of_two,
     plan_given,
+    plan_lanes,
     plan_search,
     plan_sort,
 )
@@ -43,20 +50,22 @@ class RoutingPlan:
 def plan_routing(
     n_rows: int, n_columns: int, k: int, *, given: bool, softmax_first: bool, n_sizes: int
 ) -> RoutingPlan:
-    """Plan a call for `n_rows` stored rows and `n_sizes` block sizes."""
+    """Plan a call for `n_rows` stored rows and `n_sizes` block sizes, of which AMD has one more."""
     if given:
         tiles = plan_given(n_rows, n_columns, k, whole_rows=softmax_first)
     else:
-        tiles = plan_search(n_rows, n_columns, k)
+        tiles = plan_search(n_rows, n_columns, k, wide_warps=is_hip())
     rows = next_power_of_two(n_rows)
     is_small = (
         rows * tiles.columns <= _SMALL_BATCH_ENTRIES and rows * tiles.choices <= _SMALL_BATCH_SLOTS
     )
     if is_small:
         warps = max(1, min(8, rows * tiles.columns // 512))
-        tiles = TilePlan(k, rows, tiles.columns, tiles.choices, rows, 1, warps)
+        lanes = 0 if given else plan_lanes(rows, tiles.columns, k)
+        tiles = TilePlan(k, rows, tiles.columns, tiles.choices, rows, 1, warps, lanes)
     layout = layout_of(n_rows, n_columns, k, n_sizes)
-    return RoutingPlan(tiles, plan_sort(tiles, layout.n_slots, layout.width), is_small, layout)
+    sort = plan_sort(tiles, layout.n_slots, layout.width, given=given)
+    return RoutingPlan(tiles, sort, is_small, layout)
 
 
 def route(
@@ -86,6 +95,29 @@ def route(
     launch = _launch_small if plan.is_small else _launch_tiles
     launch(plan, logits, softmax_first, given, n_rows, routed)
     return routed
+
+
+@lru_cache(maxsize=1024)
+def plan_choice(n_rows: int, n_columns: int, k: int, n_sizes: int) -> RoutingPlan:
+    """`plan_routing` for experts and values that are given."""
+    tiles = plan_given(n_rows, n_columns, k)
+    layout = layout_of(n_rows, n_columns, k, n_sizes)
+    sort = plan_sort(tiles, layout.n_slots, layout.width, given=True)
+    return RoutingPlan(tiles, sort, False, layout)
+
+
+def route_choice(
+    vals: torch.Tensor, indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
+) -> Routed:
+    """What `triton_kernels.legacy_details._autograd.route_choice` returns."""
+    n_sizes = len(RaggedTensorMetadata.block_sizes_log2())
+    plan = plan_choice(indx.shape[0], n_columns, indx.shape[1], n_sizes)
+    buffer = torch.empty(plan.layout.numel, dtype=torch.int32, device=indx.device)
+    gates = torch.empty(plan.layout.n_slots, dtype=vals.dtype, device=indx.device)
+    vectors = views(buffer, plan.layout)
+    counts = count_given(plan.tiles, indx, n_columns, n_rows, vectors.dispatch)
+    _place(plan, counts, vals.detach().reshape(-1), gates, buffer, vectors, every_slot_used=False)
+    return Routed(gates, buffer, vectors, None)
 
 
 def route_backward(
@@ -143,6 +175,7 @@ def _launch_small(
         R=tiles.rows,
         C=tiles.columns,
         KP=tiles.choices,
+        LANES=tiles.lanes,
         BLOCKS=plan.sort.blocks_at_a_time,
         num_warps=tiles.num_warps,
     )
@@ -162,7 +195,8 @@ def _launch_tiles(
     stride_gm, stride_gn = (0, 0) if given is None else given.stride()
     # Between the launches: the values in the order of slots, and what each tile counted.
     vals = torch.empty_like(gates)
-    counts = torch.empty((tiles.n_tiles, n_columns), dtype=torch.int32, device=logits.device)
+    width = plan.sort.counts_width(n_columns)
+    counts = torch.empty((tiles.n_tiles, width), dtype=torch.int32, device=logits.device)
     _topk_forward[(tiles.n_tiles,)](
         logits,
         *logits.stride(),
@@ -185,9 +219,26 @@ def _launch_tiles(
         R=tiles.rows,
         C=tiles.columns,
         KP=tiles.choices,
+        LANES=tiles.lanes,
+        PACKED=plan.sort.packed,
         OVERLAP=overlaps_launches(),
         num_warps=tiles.num_warps,
     )
+    every_slot_used = given is None and n_rows is None
+    _place(plan, counts, vals, gates, buffer, vectors, every_slot_used=every_slot_used)
+
+
+def _place(
+    plan: RoutingPlan,
+    counts: torch.Tensor,
+    vals: torch.Tensor,
+    gates: torch.Tensor,
+    buffer: torch.Tensor,
+    vectors: IndexVectors,
+    *,
+    every_slot_used: bool,
+) -> None:
+    """The launches behind the first, whose `ranked` lies where the dispatch vector will."""
     place_slots(
         plan.sort,
         counts,
@@ -200,5 +251,5 @@ def _launch_tiles(
         buffer,  # of which the offsets are the beginning
         plan.layout.stride_offs,
         vectors.schedule,
-        every_slot_used=given is None and n_rows is None,
+        every_slot_used=every_slot_used,
     )

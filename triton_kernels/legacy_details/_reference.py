@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from triton_kernels.legacy_details._buffer import Routed, layout_of, views
-from triton_kernels.tensor_details.bitmatrix import make_bitmatrix_metadata_torch
+from triton_kernels.tensor_details.bitmatrix import sort_by_column_torch
 from triton_kernels.tensor_details.padding import RowCount, rows_taking_part
 from triton_kernels.tensor_details.ragged_tensor import (
     RaggedTensorMetadata,
@@ -26,22 +26,30 @@ def route(
     """See `triton_kernels.legacy_details._autograd.route`."""
     x = softmax_of_rows_taking_part(logits, n_rows) if sm_first else logits
     chosen = topk_torch(x, k, apply_softmax=not sm_first, y_indx=given, n_rows=n_rows)
-    sorting = make_bitmatrix_metadata_torch(chosen.indx, chosen.mask)
-    ragged = make_ragged_tensor_metadata_torch(sorting.col_sum, chosen.indx.numel())
+    gates, buffer, vectors, _ = route_choice(chosen.vals, chosen.indx, logits.shape[1], n_rows)
+    indx = _as_int16(chosen.indx, logits.shape[1]) if keep_indx else None
+    return Routed(gates, buffer, vectors, indx)
+
+
+@torch.no_grad()
+def route_choice(
+    vals: torch.Tensor, indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
+) -> Routed:
+    """See `triton_kernels.legacy_details._autograd.route_choice`."""
+    col_sum, order = sort_by_column_torch(indx, n_columns, n_rows)
+    ragged = make_ragged_tensor_metadata_torch(col_sum, indx.numel())
     n_sizes = len(RaggedTensorMetadata.block_sizes_log2())
-    layout = layout_of(*logits.shape, k, n_sizes)
+    layout = layout_of(indx.shape[0], n_columns, indx.shape[1], n_sizes)
     # Zeros, so that calls can be compared: nothing is written between the vectors.
-    buffer = torch.zeros(layout.numel, dtype=torch.int32, device=logits.device)
+    buffer = torch.zeros(layout.numel, dtype=torch.int32, device=indx.device)
     vectors = views(buffer, layout)
-    vectors.hist.copy_(sorting.col_sum)
-    vectors.combine.copy_(sorting.combine_indx)
-    vectors.dispatch.copy_(sorting.dispatch_indx)
+    vectors.hist.copy_(col_sum)
+    vectors.combine.copy_(order[0])
+    vectors.dispatch.copy_(order[1])
     vectors.batch_offs.copy_(ragged.batch_offs)
     vectors.block_offs.copy_(ragged.block_offs_data)
     vectors.schedule.copy_(ragged.block_schedule_data)
-    gates = in_expert_order(chosen.vals, vectors.combine)
-    indx = _as_int16(chosen.indx, logits.shape[1]) if keep_indx else None
-    return Routed(gates, buffer, vectors, indx)
+    return Routed(in_expert_order(vals, vectors.combine), buffer, vectors, None)
 
 
 def route_backward(
@@ -53,7 +61,7 @@ def route_backward(
     n_rows: RowCount | None,
 ) -> torch.Tensor:
     """See `triton_kernels.legacy_details._autograd.route_backward`.  dispatch: of the forward."""
-    by_slot = torch.where(dispatch >= 0, dgates[dispatch.clamp(min=0).long()], 0).view(indx.shape)
+    by_slot = in_slot_order(dgates, dispatch).view(indx.shape)
     if not sm_first:
         return select_backward_torch(logits, indx, by_slot, n_rows, apply_softmax=True)
     y = softmax_of_rows_taking_part(logits.float(), n_rows)
@@ -66,6 +74,11 @@ def in_expert_order(vals: torch.Tensor, combine: torch.Tensor) -> torch.Tensor:
     filled = combine >= 0
     slot = torch.where(filled, combine, 0).long()
     return torch.where(filled, vals.flatten().gather(0, slot), 0)
+
+
+def in_slot_order(gates: torch.Tensor, dispatch: torch.Tensor) -> torch.Tensor:
+    """[N]: back from the order of experts, 0 in unused slots."""
+    return torch.where(dispatch >= 0, gates[dispatch.clamp(min=0).long()], 0)
 
 
 def softmax_of_rows_taking_part(logits: torch.Tensor, n_rows: RowCount | None) -> torch.Tensor:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from triton_kernels.tensor_details.bitmatrix_details._sort import rank_in_tile
+from triton_kernels.tensor_details.bitmatrix_details._sort import (
+    rank_among_rows,
+    rank_in_tile,
+)
 from triton_kernels.tensor_details.ragged_tensor_details._schedule import write_schedule
 from triton_kernels.topk_details._selection import choose, load_n_rows
 
@@ -36,6 +39,7 @@ def _route_small_batch(
     R: tl.constexpr,
     C: tl.constexpr,
     KP: tl.constexpr,
+    LANES: tl.constexpr,
     BLOCKS: tl.constexpr,
 ):
     """Program 0 routes; program 1 + s writes the schedule of block size number s.
@@ -45,46 +49,46 @@ def _route_small_batch(
     """
     program = tl.program_id(0)
     limit = load_n_rows(n_rows, n_rows_max)
-    row = tl.arange(0, R)
-    chosen, place, used, value, _selected = choose(
+    column, used, value, selected = choose(
         X,
         stride_xm,
         stride_xn,
         Given,
         stride_gm,
         stride_gn,
-        row,
+        0,
         limit,
         n_columns,
         K,
         not SOFTMAX_FIRST,
         SOFTMAX_FIRST,
+        R,
         C,
         KP,
+        LANES,
     )
-    flat = tl.reshape(chosen, [R * KP])
-    counted = tl.reshape(used, [R * KP])
-    column = tl.arange(0, C)
-    sizes = tl.histogram(flat, C, mask=counted)
+    at = tl.arange(0, R * KP)
+    every = tl.arange(0, C)
+    if Given is None:
+        rank, sizes = rank_among_rows(selected, column, at // KP)
+    else:
+        rank, _same = rank_in_tile(column, used, R * KP)
+        sizes = tl.histogram(column, C, mask=used)
     if program == 0:
-        rank, _same = rank_in_tile(flat, counted, R * KP)
         first = tl.cumsum(sizes, axis=0) - sizes
-        position = tl.gather(first, flat, axis=0) + rank
-        choice = tl.arange(0, KP)
-        slot = tl.reshape(row[:, None] * K + place, [R * KP])
-        inside = tl.reshape((row < n_rows_max)[:, None] & (choice < K)[None, :], [R * KP])
-        n_used = tl.sum(sizes)
-        unfilled = inside & (slot >= n_used)
-        tl.store(Dispatch + slot, tl.where(counted, position, -1), mask=inside)
-        tl.store(Combine + position, slot, mask=counted)
+        position = tl.gather(first, column, axis=0) + rank
+        slot = at // KP * K + at % KP
+        inside = (at // KP < n_rows_max) & (at % KP < K)
+        unfilled = inside & (slot >= tl.sum(sizes))
+        tl.store(Dispatch + slot, tl.where(used, position, -1), mask=inside)
+        tl.store(Combine + position, slot, mask=used)
         tl.store(Combine + slot, tl.full([R * KP], -1, tl.int32), mask=unfilled)
-        gate = tl.reshape(value, [R * KP])
-        tl.store(Gates + position, gate, mask=counted)
-        tl.store(Gates + slot, tl.zeros([R * KP], gate.dtype), mask=unfilled)
+        tl.store(Gates + position, value, mask=used)
+        tl.store(Gates + slot, tl.zeros([R * KP], value.dtype), mask=unfilled)
         if Indx is not None:
-            expert = tl.where(counted, flat, -1).to(Indx.dtype.element_ty)
+            expert = tl.where(used, column, -1).to(Indx.dtype.element_ty)
             tl.store(Indx + slot, expert, mask=inside)
-        tl.store(ColSum + column, sizes, mask=column < n_columns)
+        tl.store(ColSum + every, sizes, mask=every < n_columns)
     else:
         write_schedule(
             sizes,

@@ -21,6 +21,7 @@ from triton_kernels.tensor_details.checks import (
     wrong_type,
     wrong_value,
 )
+from triton_kernels.tensor_details.columns import check_columns
 from triton_kernels.tensor_details.padding import RowCount, check_n_rows, rows_taking_part
 
 if TYPE_CHECKING:
@@ -78,18 +79,20 @@ def make_bitmatrix_metadata(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) ->
     """Count and sort the entries of a sparse matrix by column.
 
     nonzero_indx: int16, int32 or int64 [n_rows_max, k] of any strides, the column of each slot.
-        -1 (or any number that is no column) marks an unused slot, anywhere in a row.
+        -1 marks an unused slot, anywhere in a row.
     bitmatrix: gives the number of columns and of rows that take part; rows from its `n_rows` on
         are ignored.  Its bits are not read: counts and order both come from `nonzero_indx`, so
         they agree whatever is given, and a column repeated in a row counts as often as it stands
         there.
 
     Returns int32 tensors, see `BitmatrixMetadata`.  Not differentiable.
-    Raises ValueError or TypeError where shape or dtype of `nonzero_indx` is another.
+    Raises ValueError or TypeError where shape or dtype of `nonzero_indx` is another; ValueError
+    where it holds other numbers, on a GPU only with TRITON_KERNELS_DEBUG=1 in the environment,
+    since looking at them waits for the device.  Without, such a slot is unused.
     """
-    _check(nonzero_indx, bitmatrix)
+    check_slots("nonzero_indx", nonzero_indx, bitmatrix)
     run = ops.bitmatrix_metadata if dispatch.is_traced(nonzero_indx) else sort_by_column
-    col_sum, order = run(nonzero_indx, bitmatrix.n_columns, _rows_if_not_all(bitmatrix))
+    col_sum, order = run(nonzero_indx, bitmatrix.n_columns, rows_if_not_all(bitmatrix))
     return BitmatrixMetadata(col_sum, *order.unbind())
 
 
@@ -97,28 +100,32 @@ def make_bitmatrix_metadata_torch(
     nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix
 ) -> BitmatrixMetadata:
     """`make_bitmatrix_metadata` in plain torch, on any device."""
-    _check(nonzero_indx, bitmatrix)
-    col_sum, order = _sort(nonzero_indx, bitmatrix.n_columns, _rows_if_not_all(bitmatrix))
+    check_slots("nonzero_indx", nonzero_indx, bitmatrix)
+    rows = rows_if_not_all(bitmatrix)
+    col_sum, order = sort_by_column_torch(nonzero_indx, bitmatrix.n_columns, rows)
     return BitmatrixMetadata(col_sum, *order.unbind())
 
 
-def _check(nonzero_indx: torch.Tensor, bitmatrix: Bitmatrix) -> None:
-    if nonzero_indx.ndim != 2:
-        raise wrong_value("nonzero_indx", "2 dimensions", nonzero_indx)
-    if nonzero_indx.dtype not in (torch.int16, torch.int32, torch.int64):
-        raise wrong_type("nonzero_indx", "dtype int16, int32 or int64", nonzero_indx)
-    if nonzero_indx.shape[0] != bitmatrix.n_rows_max:
-        raise wrong_value("nonzero_indx", f"{bitmatrix.n_rows_max} rows", nonzero_indx)
-    if nonzero_indx.shape[1] > MOST_CHOICES:
-        raise wrong_value("nonzero_indx", f"at most {MOST_CHOICES} slots a row", nonzero_indx)
-    if nonzero_indx.numel() > MOST_SLOTS:
-        raise wrong_value("nonzero_indx", f"at most {MOST_SLOTS} slots", nonzero_indx)
+def check_slots(argument: str, indx: torch.Tensor, bitmatrix: Bitmatrix) -> None:
+    """Raise unless `indx`, the caller's `argument`, can be the slots of a matrix of this shape."""
+    if indx.ndim != 2:
+        raise wrong_value(argument, "2 dimensions", indx)
+    if indx.dtype not in (torch.int16, torch.int32, torch.int64):
+        raise wrong_type(argument, "dtype int16, int32 or int64", indx)
+    if indx.shape[0] != bitmatrix.n_rows_max:
+        raise wrong_value(argument, f"{bitmatrix.n_rows_max} rows", indx)
+    if indx.shape[1] > MOST_CHOICES:
+        raise wrong_value(argument, f"at most {MOST_CHOICES} slots a row", indx)
+    if indx.numel() > MOST_SLOTS:
+        raise wrong_value(argument, f"at most {MOST_SLOTS} slots", indx)
     if bitmatrix.n_columns > MOST_COLUMNS:
         raise wrong_value("bitmatrix", f"at most {MOST_COLUMNS} columns", bitmatrix.shape)
-    check_n_rows(bitmatrix.n_rows, bitmatrix.n_rows_max, nonzero_indx.device)
+    check_n_rows(bitmatrix.n_rows, bitmatrix.n_rows_max, indx.device)
+    check_columns(argument, indx, bitmatrix.n_columns, bitmatrix.n_rows)
 
 
-def _rows_if_not_all(bitmatrix: Bitmatrix) -> RowCount | None:
+def rows_if_not_all(bitmatrix: Bitmatrix) -> RowCount | None:
+    """Its number of rows; None where that is all of them."""
     n_rows = bitmatrix.n_rows
     return None if is_int(n_rows) and n_rows == bitmatrix.n_rows_max else n_rows
 
@@ -129,15 +136,16 @@ def sort_by_column(
     """(col_sum, combine and dispatch as int32 [2, N]), for arguments that are known to be right."""
     run = dispatch.choose(
         nonzero_indx.device,
-        reference=_sort,
+        reference=sort_by_column_torch,
         kernel="triton_kernels.tensor_details.bitmatrix_details._launch.sort_by_column",
     )
     return run(nonzero_indx, n_columns, n_rows)
 
 
-def _sort(
+def sort_by_column_torch(
     nonzero_indx: torch.Tensor, n_columns: int, n_rows: RowCount | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """`sort_by_column` in plain torch, on any device."""
     device = nonzero_indx.device
     used = (nonzero_indx >= 0) & (nonzero_indx < n_columns)
     used &= rows_taking_part(n_rows, nonzero_indx.shape[0], device).unsqueeze(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from triton_kernels.target_info import is_hip
 from triton_kernels.tensor_details.bitmatrix_details.words import WORD_BITS, n_words
 from triton_kernels.tensor_details.padding import RowCount
 from triton_kernels.topk_details._plan import plan_given, plan_search
@@ -20,7 +21,10 @@ def select(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What `triton_kernels.topk.select` returns."""
     n_rows_max, n_columns = x.shape
-    tiles = (plan_search if y_indx is None else plan_given)(n_rows_max, n_columns, k)
+    if y_indx is None:
+        tiles = plan_search(n_rows_max, n_columns, k, wide_warps=is_hip())
+    else:
+        tiles = plan_given(n_rows_max, n_columns, k)
     vals = torch.empty((n_rows_max, k), dtype=x.dtype, device=x.device)
     if y_indx is None:
         indx = kept = torch.empty((n_rows_max, k), dtype=torch.int16, device=x.device)
@@ -53,6 +57,8 @@ def select(
         R=tiles.rows,
         C=tiles.columns,
         KP=tiles.choices,
+        LANES=tiles.lanes,
+        PACKED=False,
         OVERLAP=False,
         num_warps=tiles.num_warps,
     )
@@ -75,7 +81,7 @@ def select_backward(
     """
     n_rows_max, n_columns = x.shape
     k = indx.shape[1]
-    tiles = plan_search(n_rows_max, n_columns, k)
+    tiles = plan_search(n_rows_max, n_columns, k, wide_warps=is_hip())
     rows = max(1, min(tiles.rows, 512 // tiles.choices))
     dx = torch.empty((n_rows_max, n_columns), dtype=x.dtype, device=x.device)
     _topk_backward[(-(-n_rows_max // rows),)](

@@ -5,24 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Entries of a tile, and rows: the bits of a word number them.
+# Entries of a tile, and rows: the bits of a word number them, or of two where lanes share rows.
 _TILE_ENTRIES = 4096
 _LARGEST_TILE_ROWS = 32
 
-# A warp reads 128 columns of a row at a time.  Rows that are wider it takes alone, a few of them,
-# for Triton would share each row out among warps, which then meet at every reduction: on an H100,
-# (8192, 256) with k = 8 is routed in 23.7 us by one warp and 4 rows, in 30.2 by 4 warps and 16.
+# Up to so many choices and columns rows are searched by lanes (`_search`), each of which holds so
+# many entries at most: they stay in its registers.  On an H100, (8192, 32) with k = 4 is routed in
+# 6.3 us so and in 8.3 by whole warps, (1024, 256) with k = 8 in 9.1 and 10.6; but (8192, 384) with
+# k = 6 in 38.2 and in 26.9 by whole warps.
+_LANES_MOST_CHOICES = 16
+_LANES_MOST_COLUMNS = 256
+_LANE_ENTRIES = 32
+_LANE_ADJACENT = 4
+
+# Whole warps are better for rows of one load a lane, if there are many: (8192, 128) with k = 4
+# takes them 11.0 us and lanes 14.5; (1024, 128) 6.4 and 6.6; (64, 128) 5.4 and 5.1.
+_WHOLE_WARP_COLUMNS = 128
+_WHOLE_WARP_ROWS = 512
+
+# That all k best lie in one of fewer lanes would not be so rare, see `_search.list_length`.
+_FEWEST_LANES = 8
+
+# With few rows all lanes of a warp share one, to be done sooner; with many, as few as can hold it,
+# to spend fewer instructions.
+_MANY_ROWS = 2048
+
+# Rows of a search by lanes: 64 a tile make (8192, 256) 128 tiles, one for each multiprocessor of an
+# H100.
+_LANES_TILE_ROWS = 64
+_LANES_TILES = 128
+
+# Beyond that, a tile gets more rows one after the other: a launch of its own adds counts up, in
+# 2.6 us for 128 tiles, 3.0 for 256, 4.4 for 512 (H100).
+_LANES_MOST_TILES = 256
+
+# Where lanes do not search, a warp reads 128 columns of a row at a time.  Rows that are wider it
+# takes alone, a few of them, for Triton would share each row out among warps, which then meet at
+# every reduction: on an H100, (8192, 256) with k = 8 was routed in 23.7 us by one warp and 4 rows,
+# in 30.2 by 4 warps and 16.
 _NARROW_COLUMNS = 128
 _WARP_ENTRIES = 1024
 
 # A small batch is spread over so many tiles rather than being left to a few multiprocessors.
 _FEWEST_TILES = 64
 
-# Up to so many slots there are two launches; for more, a third one adds up what the tiles counted.
+# Counts of tiles are added up by every program of the second launch where they are so few bytes,
+# or belong to so few slots; else by a launch of their own: with 8192 bytes, (8192, 32), the second
+# launch takes 3.1 us and two would take 5.8; with 32768, (8192, 256), it takes 9.2 and they 7.3.
+_PACKED_COUNTS = 8192
 _TWO_LAUNCHES_SLOTS = 4096
 
-# A large batch gives each program several tiles' worth of rows, one after the other: on an H100,
-# (8192, 256) takes 28.9 us in 2048 tiles, 23.7 in 1024, 25.0 in 512.
+# A large batch gives each program several tiles' worth of rows, one after the other.
 _MOST_TILES = 1024
 
 # A slot's number among the slots of its column and tile has 16 bits (`_topk_forward`).
@@ -38,6 +71,7 @@ class TilePlan:
     columns, choices: number of columns and of choices, rounded up to powers of two.
     rows_per_tile: rows of a program, a multiple of `rows`.
     n_tiles: programs.
+    lanes: lanes that share a row and search it; 0: whole warps do, or nobody searches.
     """
 
     k: int
@@ -47,12 +81,27 @@ class TilePlan:
     rows_per_tile: int
     n_tiles: int
     num_warps: int
+    lanes: int = 0
 
 
 @lru_cache(maxsize=1024)
-def plan_search(n_rows: int, n_columns: int, k: int) -> TilePlan:
-    """Tiles for a search: whole rows in registers."""
+def plan_search(n_rows: int, n_columns: int, k: int, *, wide_warps: bool = False) -> TilePlan:
+    """Tiles for a search: whole rows in registers.
+
+    wide_warps: a warp has 64 lanes, as on AMD.
+    """
     columns = max(32, next_power_of_two(n_columns))
+    lanes = plan_lanes(n_rows, columns, k, wide_warps=wide_warps)
+    if lanes:
+        rows_of_warp = (64 if wide_warps else 32) // lanes
+        # More than 8 warps have 128 registers a thread, too few for wide rows.
+        most_warps = 16 if columns <= 128 and not wide_warps else 8
+        rows = next_power_of_two(-(-n_rows // _LANES_TILES))
+        rows = max(rows_of_warp, min(rows, _LANES_TILE_ROWS, most_warps * rows_of_warp))
+        if n_rows < _MANY_ROWS:
+            rows = max(rows, 4)
+        warps = max(1, rows // rows_of_warp)
+        return _tiles(n_rows, rows, columns, k, 1, warps, lanes)
     if columns <= _NARROW_COLUMNS:
         most_rows, warps = min(_LARGEST_TILE_ROWS, _TILE_ENTRIES // columns), 4
         fewest_rows, fewest_tiles = most_rows // 4, _FEWEST_TILES
@@ -62,6 +111,20 @@ def plan_search(n_rows: int, n_columns: int, k: int) -> TilePlan:
         fewest_rows, fewest_tiles = 1, _FEWEST_TILES // 2
     rows = next_power_of_two(-(-n_rows // fewest_tiles))
     return _tiles(n_rows, max(fewest_rows, min(most_rows, rows)), columns, k, 1, warps)
+
+
+def plan_lanes(n_rows: int, columns: int, k: int, *, wide_warps: bool = False) -> int:
+    """Lanes that share a row of so many columns, a power of two; 0 where lanes do not search.
+
+    On AMD, where nothing was measured, as many as possible: with fewer, registers spill.
+    """
+    if k > _LANES_MOST_CHOICES or columns > _LANES_MOST_COLUMNS:
+        return 0
+    if columns == _WHOLE_WARP_COLUMNS and n_rows >= _WHOLE_WARP_ROWS:
+        return 0
+    if n_rows < _MANY_ROWS or wide_warps:
+        return min(32, columns // _LANE_ADJACENT)
+    return max(_FEWEST_LANES, columns // _LANE_ENTRIES)
 
 
 @lru_cache(maxsize=1024)
@@ -74,21 +137,23 @@ def plan_given(n_rows: int, n_columns: int, k: int, *, whole_rows: bool = False)
     choices = next_power_of_two(k)
     rows = max(1, min(128 // choices, next_power_of_two(n_rows)))
     if whole_rows:
-        rows = max(1, min(rows, _TILE_ENTRIES // columns))
+        rows = max(1, min(rows, _TILE_ENTRIES // 2 // columns))
     # 64 comparisons a thread: Triton 3.6 spills registers over 128.
     warps = max(4 if columns <= 4096 else 16, min(16, (rows * choices) ** 2 // 2048))
     return _tiles(n_rows, rows, columns, k, k, warps)
 
 
 def _tiles(
-    n_rows: int, rows: int, columns: int, k: int, most_in_column: int, warps: int
+    n_rows: int, rows: int, columns: int, k: int, most_in_column: int, warps: int, lanes: int = 0
 ) -> TilePlan:
     """most_in_column: slots of a row that can have the same column."""
     chunks = max(1, -(-n_rows // rows))  # no rows still have counts: zeros
     most_chunks = max(1, _MOST_SLOTS_OF_A_COLUMN // (rows * max(1, most_in_column)))
-    chunks_per_tile = max(1, min(-(-chunks // _MOST_TILES), most_chunks))
+    most_tiles = _LANES_MOST_TILES if lanes else _MOST_TILES
+    chunks_per_tile = max(1, min(-(-chunks // most_tiles), most_chunks))
     n_tiles = -(-chunks // chunks_per_tile)
-    return TilePlan(k, rows, columns, next_power_of_two(k), rows * chunks_per_tile, n_tiles, warps)
+    choices = next_power_of_two(k)
+    return TilePlan(k, rows, columns, choices, rows * chunks_per_tile, n_tiles, warps, lanes)
 
 
 @dataclass(frozen=True)
@@ -96,12 +161,14 @@ class SortPlan:
     """How what the tiles counted is added up and their slots are placed.
 
     scans: a launch of its own adds up; else every program does, which costs less for few tiles.
+    packed: the counts are bytes, four in an int32.
     programs_per_size: programs that write the schedule of one block size.
     """
 
     columns: int
     slots_per_tile: int
     scans: bool
+    packed: bool
     scan_tiles: int
     scan_columns: int
     slots_at_a_time: int
@@ -110,22 +177,38 @@ class SortPlan:
     programs_per_size: int
     num_warps: int
 
+    def counts_width(self, n_columns: int) -> int:
+        """Words in which a tile leaves its counts of so many columns."""
+        return self.columns // 4 if self.packed else n_columns
+
 
 @lru_cache(maxsize=1024)
-def plan_sort(tiles: TilePlan, n_slots: int, width: int = 0) -> SortPlan:
-    """Plan for `n_slots` slots in these tiles, and a schedule of `width` blocks."""
+def plan_sort(tiles: TilePlan, n_slots: int, width: int = 0, *, given: bool) -> SortPlan:
+    """Plan for `n_slots` slots in these tiles, and a schedule of `width` blocks.
+
+    given: the columns are; a row can have one of them several times.
+    """
     slots_per_tile = tiles.rows_per_tile * tiles.k
     columns = tiles.columns
+    tiles_at_once = next_power_of_two(tiles.n_tiles)
+    packed = (
+        not given
+        and tiles_at_once * columns <= _PACKED_COUNTS
+        and tiles.rows_per_tile <= 255  # rows that a byte counts
+        and tiles.n_tiles * tiles.rows_per_tile <= 65535  # as half a word does their sum
+    )
     return SortPlan(
         columns=columns,
         slots_per_tile=slots_per_tile,
-        scans=n_slots > _TWO_LAUNCHES_SLOTS,
-        scan_tiles=min(512, next_power_of_two(tiles.n_tiles)),
+        scans=not packed and n_slots > _TWO_LAUNCHES_SLOTS,
+        packed=packed,
+        scan_tiles=min(512, tiles_at_once),
         scan_columns=16,
         slots_at_a_time=min(1024, next_power_of_two(slots_per_tile)),
-        tiles_at_a_time=max(1, min(next_power_of_two(tiles.n_tiles), 16384 // columns)),
+        tiles_at_a_time=tiles_at_once if packed else max(1, min(tiles_at_once, 16384 // columns)),
         blocks_at_a_time=max(1, min(16, 2048 // columns)),
-        programs_per_size=max(1, min(8, width // 512)),
+        # Where every program adds up counts, few of them are better: one a multiprocessor.
+        programs_per_size=max(1, min(8, width // (4096 if packed else 512))),
         num_warps=4 if columns <= 256 else 8 if columns <= 1024 else 16,
     )
 

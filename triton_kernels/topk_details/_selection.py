@@ -1,6 +1,7 @@
 """What each row chooses: device functions on tiles of rows.
 
-A choice is a tile [R, KP] of columns, one a slot, KP being k rounded up to a power of two.
+A choice is a tile [R, KP] of columns, one a slot, KP being k rounded up to a power of two.  Where
+memory is touched it is flat, [R * KP]: so Triton gives neighbouring slots to neighbouring threads.
 """
 
 from __future__ import annotations
@@ -8,11 +9,20 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from triton_kernels.topk_details._search import (
+    load_rows_of_lanes,
+    search_lanes,
+    sorting_key,
+)
+
 # Below the key of any entry, -inf included.
 _LOWEST = tl.constexpr(-(1 << 31))
 
 # Above any column.
 _NO_COLUMN = tl.constexpr(32767)
+
+# Above any key but that of NaN.
+_HIGHEST = tl.constexpr((1 << 31) - 1)
 
 
 @triton.jit
@@ -28,12 +38,25 @@ def load_n_rows(n_rows, n_rows_max):
 
 
 @triton.jit
-def load_rows(X, stride_m, stride_n, row, limit, n_columns: tl.constexpr, C: tl.constexpr):
+def load_rows(
+    X,
+    stride_m,
+    stride_n,
+    row,
+    limit,
+    n_columns: tl.constexpr,
+    C: tl.constexpr,
+    LANES: tl.constexpr = 0,
+):
     """(x, exists): the tile [R, C] of these rows; -inf where a row or column does not exist."""
     column = tl.arange(0, C)
     exists = (row < limit)[:, None] & (column < n_columns)[None, :]
-    offset = row[:, None].to(tl.int64) * stride_m + column[None, :] * stride_n
-    return tl.load(X + offset, mask=exists, other=float("-inf")), exists
+    if LANES > 0:
+        x = load_rows_of_lanes(X, stride_m, stride_n, row, limit, n_columns, C, LANES)
+    else:
+        offset = row[:, None].to(tl.int64) * stride_m + column[None, :] * stride_n
+        x = tl.load(X + offset, mask=exists, other=float("-inf"))
+    return x, exists
 
 
 @triton.jit
@@ -90,6 +113,139 @@ def choose_largest(x, exists, K: tl.constexpr, KP: tl.constexpr):
 
 
 @triton.jit
+def choose_among_lanes(
+    X,
+    stride_xm,
+    stride_xn,
+    x,
+    row,
+    limit,
+    best_of_row,
+    total_of_row,
+    n_columns: tl.constexpr,
+    K: tl.constexpr,
+    KP: tl.constexpr,
+    SOFTMAX_FIRST: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    """`choose_largest` for at most 16 of 1024 columns, from a tile that lies in lanes.
+
+    Where packed entries of float32 were confused at the edge of the choice, mostly the last that
+    was chosen and the first that was not, and no others: the values of these two decide.  Of normal
+    values that is so in one row of 2500 for 256 columns and k = 8, hence somewhere in every large
+    batch.  Else every row of the tile decides exactly among all that were confused.
+    """
+    C: tl.constexpr = x.shape[1]
+    choice = tl.arange(0, KP)[None, :]
+    packed, chosen, before, best, left, after = search_lanes(x, n_columns, K, KP, LANES)
+    if x.dtype.primitive_bitwidth == 32 and n_columns > K:
+        edge = best & -C
+        unknown = (left == _HIGHEST) & (row < limit)  # the list of a lane was too short
+        confused = ((left & -C) == edge) & (row < limit)
+        others = ((after & -C) == edge) | ((before & -C) == edge) | (after == _HIGHEST)
+        trouble = tl.where(unknown | (confused & others), 2, confused.to(tl.int32))
+        trouble = tl.max(trouble, axis=0)
+        if trouble > 0:
+            if trouble == 1:
+                last = _rank_at(
+                    X + row.to(tl.int64) * stride_xm + (C - 1 - (best & (C - 1))) * stride_xn,
+                    confused,
+                    best_of_row,
+                    total_of_row,
+                    SOFTMAX_FIRST,
+                )
+                next_one = _rank_at(
+                    X + row.to(tl.int64) * stride_xm + (C - 1 - (left & (C - 1))) * stride_xn,
+                    confused,
+                    best_of_row,
+                    total_of_row,
+                    SOFTMAX_FIRST,
+                )
+                swap = confused & (next_one > last)
+                chosen = tl.where((choice == K - 1) & swap[:, None], left[:, None], chosen)
+                packed = tl.where((packed == left[:, None]) & swap[:, None], _HIGHEST, packed)
+                best = tl.where(swap, best + 1, best)
+            else:
+                chosen, packed = _settle_edge(
+                    X,
+                    stride_xm,
+                    stride_xn,
+                    row,
+                    limit,
+                    best_of_row,
+                    total_of_row,
+                    packed,
+                    chosen,
+                    edge,
+                    n_columns,
+                    K,
+                    SOFTMAX_FIRST,
+                    LANES,
+                )
+                best = edge + 1
+    exists = (row < limit)[:, None] & (tl.arange(0, C) < n_columns)[None, :]
+    selected = (packed >= best[:, None]) & exists
+    return tl.where(choice < K, C - 1 - (chosen & (C - 1)), _NO_COLUMN), selected
+
+
+@triton.jit
+def _rank_at(pointer, mask, best_of_row, total_of_row, SOFTMAX_FIRST: tl.constexpr):
+    """The key of an entry of each row, as it is or after the softmax of the row."""
+    entry = tl.load(pointer, mask=mask, other=0.0)
+    if SOFTMAX_FIRST:
+        entry = (tl.exp(entry.to(tl.float32) - best_of_row) / total_of_row).to(entry.dtype)
+    return rank_key(entry)
+
+
+@triton.jit
+def _settle_edge(
+    X,
+    stride_xm,
+    stride_xn,
+    row,
+    limit,
+    best_of_row,
+    total_of_row,
+    packed,
+    chosen,
+    edge,
+    n_columns: tl.constexpr,
+    K: tl.constexpr,
+    SOFTMAX_FIRST: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    """(chosen, packed): decided exactly among the entries whose packed key begins like `edge`.
+
+    Those above are chosen in any case.  Of these, what was cut off the keys decides, then the
+    column.  Of the result only what is chosen is above `edge` in `packed`.
+
+    The entries are loaded in every round: nearly all registers are taken, and it is rare.
+    """
+    C: tl.constexpr = packed.shape[1]
+    choice = tl.arange(0, chosen.shape[1])[None, :]
+    sure = tl.sum(((chosen & -C) > edge[:, None]).to(tl.int32), axis=1)
+    last = tl.full(edge.shape, _HIGHEST, tl.int32)
+    rounds = tl.max(K - sure, axis=0)
+    for number in range(rounds + 1):
+        x, exists = load_rows(X, stride_xm, stride_xn, row, limit, n_columns, C, LANES)
+        if SOFTMAX_FIRST:
+            x = softmax_value(x, best_of_row, total_of_row).to(x.dtype)
+        rest = ((sorting_key(x) & (C - 1)) * C) | (packed & (C - 1))
+        rest = tl.where(((packed & -C) == edge[:, None]) & exists, rest, -1)
+        if number < rounds:
+            best = tl.max(tl.where(rest < last[:, None], rest, -1), axis=1)
+            wanted = sure + number < K
+            column = (edge | (best & (C - 1)))[:, None]
+            mine = (choice == (sure + number)[:, None]) & wanted[:, None]
+            chosen = tl.where(mine, column, chosen)
+            last = tl.where(wanted, best, last)
+        else:
+            packed = tl.where(rest >= 0, _LOWEST, packed)
+            packed = tl.where(rest >= last[:, None], _HIGHEST, packed)
+    return chosen, packed
+
+
+@triton.jit
 def _take_best_packed(packed, x, K: tl.constexpr, KP: tl.constexpr):
     C: tl.constexpr = x.shape[1]
     choice = tl.arange(0, KP)[None, :]
@@ -123,23 +279,6 @@ def _take_best_exactly(key, column, K: tl.constexpr, KP: tl.constexpr):
 
 
 @triton.jit
-def ascending_places(chosen, takes_part, K: tl.constexpr, KP: tl.constexpr):
-    """(chosen, place): int32 [R, KP], where each column stands in the ascending order of its row.
-
-    Few columns are left where they are and counted; many are sorted.  Rows that do not take part
-    keep their order, whatever they hold.
-    """
-    choice = tl.broadcast_to(tl.arange(0, KP)[None, :], chosen.shape)
-    if K <= 16:
-        lower = chosen[:, None, :] < chosen[:, :, None]
-        place = tl.where(takes_part[:, None], tl.sum(lower.to(tl.int32), axis=2), choice)
-    else:
-        chosen = tl.sort(chosen, dim=1)
-        place = choice
-    return chosen, place
-
-
-@triton.jit
 def choose(
     X,
     stride_xm,
@@ -147,53 +286,75 @@ def choose(
     Given,
     stride_gm,
     stride_gn,
-    row,
+    first_row,
     limit,
     n_columns: tl.constexpr,
     K: tl.constexpr,
     SOFTMAX: tl.constexpr,
     SOFTMAX_FIRST: tl.constexpr,
+    R: tl.constexpr,
     C: tl.constexpr,
     KP: tl.constexpr,
+    LANES: tl.constexpr,
 ):
-    """(chosen, place, used, value, selected): what the rows choose, or take from `Given`.
+    """(column, used, value, selected): what R rows choose, or take from `Given`.
 
-    chosen: int32 [R, KP], the columns, 0 in unused slots.  used: bool [R, KP].
-    place: int32 [R, KP], which of its row's slots each is: as they are given, else ascending.
-    value: [R, KP] in the dtype of X, 0 in unused slots: the entries themselves, or their softmax
+    Slots in order: those of a row side by side, as they are given, else ascending; KP of them, of
+    which those from K on are not used.
+    column: int32 [R * KP], 0 in unused slots.  used: bool [R * KP].
+    value: [R * KP] in the dtype of X, 0 in unused slots: the entries themselves, or their softmax
         among themselves (SOFTMAX), or that of whole rows (SOFTMAX_FIRST).
     selected: bool [R, C], the entries; meaningless where columns are given.
     X may be None where columns are given: then value is meaningless.
     """
-    choice = tl.arange(0, KP)
-    used = (row < limit)[:, None] & (choice < K)[None, :]
+    row = first_row + tl.arange(0, R)
+    at = tl.arange(0, R * KP)
+    row_of_slot, choice = first_row + at // KP, at % KP
+    used = (row_of_slot < limit) & (choice < K)
+    best, total = row, row  # known after a softmax of whole rows
     if Given is None or SOFTMAX_FIRST:
-        x, exists = load_rows(X, stride_xm, stride_xn, row, limit, n_columns, C)
+        x, exists = load_rows(X, stride_xm, stride_xn, row, limit, n_columns, C, LANES)
         if SOFTMAX_FIRST:
             best, total = softmax_terms(x)
             x = softmax_value(x, best, total).to(x.dtype)
     if Given is None:
-        chosen, selected = choose_largest(x, exists, K, KP)
-        chosen, place = ascending_places(chosen, row < limit, K, KP)
+        if LANES > 0:
+            chosen, selected = choose_among_lanes(
+                X,
+                stride_xm,
+                stride_xn,
+                x,
+                row,
+                limit,
+                best,
+                total,
+                n_columns,
+                K,
+                KP,
+                SOFTMAX_FIRST,
+                LANES,
+            )
+        else:
+            chosen, selected = choose_largest(x, exists, K, KP)
+        column = tl.reshape(tl.sort(chosen, dim=1), [R * KP])
     else:
         selected = used  # nothing was selected, but a function returns no None
-        at = row[:, None].to(tl.int64) * stride_gm + choice[None, :] * stride_gn
-        given = tl.load(Given + at, mask=used, other=-1)
+        place = row_of_slot.to(tl.int64) * stride_gm + choice * stride_gn
+        given = tl.load(Given + place, mask=used, other=-1)
         used &= (given >= 0) & (given < n_columns)
-        chosen = given.to(tl.int32)
-        place = tl.broadcast_to(choice[None, :], chosen.shape)
-    chosen = tl.where(used, chosen, 0)
+        column = given.to(tl.int32)
+    column = tl.where(used, column, 0)
     if X is None:
         value = used  # likewise
     else:
-        at = row[:, None].to(tl.int64) * stride_xm + chosen * stride_xn
-        entry = tl.load(X + at, mask=used, other=float("-inf"))
+        place = row_of_slot.to(tl.int64) * stride_xm + column * stride_xn
+        entry = tl.load(X + place, mask=used, other=float("-inf"))
+        weight = tl.reshape(entry, [R, KP])
         if SOFTMAX_FIRST:
-            weight = softmax_value(entry, best, total)
+            weight = softmax_value(weight, best, total)
         elif SOFTMAX:
-            best, total = softmax_terms(entry)
-            weight = softmax_value(entry, best, total)
-        else:
-            weight = entry
-        value = tl.where(used, weight.to(entry.dtype), 0.0).to(entry.dtype)
-    return chosen, place, used, value, selected
+            best_chosen, total_chosen = softmax_terms(weight)
+            weight = softmax_value(weight, best_chosen, total_chosen)
+        weight = tl.reshape(weight.to(entry.dtype), [R * KP])
+        value = tl.where(used, weight, 0.0).to(entry.dtype)
+    return column, used, value, selected

@@ -11,6 +11,7 @@ import triton.language as tl
 
 from triton_kernels.tensor_details.bitmatrix_details._sort import (
     look_up,
+    pack_counts,
     rank_among_rows,
     rank_in_tile,
 )
@@ -46,76 +47,89 @@ def _topk_forward(
     R: tl.constexpr,
     C: tl.constexpr,
     KP: tl.constexpr,
+    LANES: tl.constexpr,
+    PACKED: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     """Any of the outputs may be None, and so may X where columns are given.
 
     Vals, Indx: [n_rows_max, K], contiguous.  Words: uint32 [ceil(n_columns / 32), n_padded_rows].
     Ranked: int32 [n_rows_max * K], `(number among the tile's slots of its column) << 15 | column`,
-    -1 for an unused slot.  Counts: int32 [n_tiles, n_columns].
+    -1 for an unused slot.  Counts: int32 [n_tiles, n_columns], or, if PACKED, [n_tiles, C // 4].
+
+    Where the next launch is a large one (PACKED), it may start when the choice is made and not
+    before: programs that wait would pile up on the few multiprocessors that have nothing to do.
     """
-    if OVERLAP:
+    if OVERLAP and not PACKED:
         tl.extra.cuda.gdc_launch_dependents()
     tile = tl.program_id(0)
     limit = load_n_rows(n_rows, n_rows_max)
-    choice = tl.arange(0, KP)
     every = tl.arange(0, C)
+    at = tl.arange(0, R * KP)
     counts = tl.zeros([C], tl.int32)
     if Counts is not None and Given is not None:
         nothing = tl.zeros([C], tl.int32)
         tl.store(Counts + tile * n_columns + every, nothing, mask=every < n_columns)
     for start in range(0, rows_per_tile, R):
-        row = tile * rows_per_tile + start + tl.arange(0, R)
-        chosen, place, used, value, selected = choose(
+        first_row = tile * rows_per_tile + start
+        column, used, value, selected = choose(
             X,
             stride_xm,
             stride_xn,
             Given,
             stride_gm,
             stride_gn,
-            row,
+            first_row,
             limit,
             n_columns,
             K,
             SOFTMAX,
             SOFTMAX_FIRST,
+            R,
             C,
             KP,
+            LANES,
         )
-        inside = (row < n_rows_max)[:, None] & (choice < K)[None, :]
-        slot = row[:, None] * K + place
+        if OVERLAP and PACKED:
+            if start + R >= rows_per_tile:
+                tl.extra.cuda.gdc_launch_dependents()
+        row_of_slot, choice = first_row + at // KP, at % KP
+        inside = (row_of_slot < n_rows_max) & (choice < K)
+        slot = row_of_slot * K + choice
         if Vals is not None:
             tl.store(Vals + slot, value, mask=inside)
         if Indx is not None:
-            kept = tl.where(used, chosen, -1).to(Indx.dtype.element_ty)
+            kept = tl.where(used, column, -1).to(Indx.dtype.element_ty)
             tl.store(Indx + slot, kept, mask=inside)
         if Words is not None:
-            bit = tl.where(used, 1 << (chosen % 32), 0)
+            row = first_row + tl.arange(0, R)
+            bit = tl.reshape(tl.where(used, 1 << (column % 32), 0), [R, KP])
+            word_of_slot = tl.reshape(column // 32, [R, KP])
             for word in range((n_columns + 31) // 32):
-                bits = tl.reduce(tl.where(chosen // 32 == word, bit, 0), 1, _or)
-                at = word * n_padded_rows + row
-                tl.store(Words + at, bits.to(tl.uint32, bitcast=True), mask=row < n_rows_max)
+                bits = tl.reduce(tl.where(word_of_slot == word, bit, 0), 1, _or)
+                place = word * n_padded_rows + row
+                tl.store(Words + place, bits.to(tl.uint32, bitcast=True), mask=row < n_rows_max)
         if Ranked is not None:
-            flat = tl.reshape(chosen, [R * KP])
-            counted = tl.reshape(used, [R * KP])
             if Given is None:
-                within = tl.reshape(tl.broadcast_to(tl.arange(0, R)[:, None], [R, KP]), [R * KP])
-                rank, more = rank_among_rows(selected, flat, within)
+                rank, more = rank_among_rows(selected, column, at // KP)
                 if start > 0:
-                    rank += look_up(counts, flat)
+                    rank += look_up(counts, column)
                 counts += more
             else:
-                rank, same = rank_in_tile(flat, counted, R * KP)
+                rank, same = rank_in_tile(column, used, R * KP)
                 # Every slot of a column stores the same count, once all threads have read the old.
-                own = Counts + tile * n_columns + flat
+                own = Counts + tile * n_columns + column
                 tl.debug_barrier()
                 if start > 0:
-                    earlier = tl.load(own, mask=counted, other=0)
+                    earlier = tl.load(own, mask=used, other=0)
                     rank += earlier
                     same += earlier
                     tl.debug_barrier()
-                tl.store(own, same, mask=counted)
-            ranked = tl.where(counted, (rank << 15) | flat, -1)
-            tl.store(Ranked + tl.reshape(slot, [R * KP]), ranked, mask=tl.reshape(inside, [R * KP]))
+                tl.store(own, same, mask=used)
+            tl.store(Ranked + slot, tl.where(used, (rank << 15) | column, -1), mask=inside)
     if Counts is not None and Given is None:
-        tl.store(Counts + tile * n_columns + every, counts, mask=every < n_columns)
+        if PACKED:
+            words = pack_counts(counts)
+            tl.store(Counts + tile * (C // 4) + tl.arange(0, C // 4), words)
+        else:
+            tl.store(Counts + tile * n_columns + every, counts, mask=every < n_columns)

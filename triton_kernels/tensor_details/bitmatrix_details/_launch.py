@@ -9,7 +9,7 @@ from triton_kernels.tensor_details.bitmatrix_details._sort import _place_slots, 
 from triton_kernels.tensor_details.bitmatrix_details._sum_rows import _sum_bitmatrix_rows
 from triton_kernels.tensor_details.bitmatrix_details.words import WORD_BITS, n_words
 from triton_kernels.tensor_details.padding import RowCount
-from triton_kernels.topk_details._plan import SortPlan, plan_given, plan_sort
+from triton_kernels.topk_details._plan import SortPlan, TilePlan, plan_given, plan_sort
 from triton_kernels.topk_details._topk_forward import _topk_forward
 
 
@@ -21,23 +21,45 @@ def sort_by_column(
     device = nonzero_indx.device
     n_slots = n_rows_max * k
     tiles = plan_given(n_rows_max, n_columns, k)
-    sort = plan_sort(tiles, n_slots)
     order = torch.empty((2, n_slots), dtype=torch.int32, device=device)
     combine, dispatch = order.unbind()
     col_sum = torch.empty(n_columns, dtype=torch.int32, device=device)
-    counts = torch.empty((tiles.n_tiles, n_columns), dtype=torch.int32, device=device)
-    overlap = overlaps_launches()
+    counts = count_given(tiles, nonzero_indx, n_columns, n_rows, dispatch)
+    place_slots(
+        plan_sort(tiles, n_slots, given=True),
+        counts,
+        dispatch,
+        None,
+        None,
+        combine,
+        dispatch,
+        col_sum,
+        every_slot_used=False,
+    )
+    return col_sum, order
+
+
+def count_given(
+    tiles: TilePlan,
+    indx: torch.Tensor,
+    n_columns: int,
+    n_rows: RowCount | None,
+    ranked: torch.Tensor,
+) -> torch.Tensor:
+    """The launch before `place_slots` for given columns: fills `ranked`, returns the counts."""
+    n_rows_max, k = indx.shape
+    counts = torch.empty((tiles.n_tiles, n_columns), dtype=torch.int32, device=indx.device)
     _topk_forward[(tiles.n_tiles,)](
         None,
         0,
         0,
-        nonzero_indx,
-        *nonzero_indx.stride(),
+        indx,
+        *indx.stride(),
         None,
         None,
         None,
         0,
-        dispatch,
+        ranked,
         counts,
         n_rows_max,
         n_rows,
@@ -49,13 +71,12 @@ def sort_by_column(
         R=tiles.rows,
         C=tiles.columns,
         KP=tiles.choices,
-        OVERLAP=overlap,
+        LANES=0,
+        PACKED=False,
+        OVERLAP=overlaps_launches(),
         num_warps=tiles.num_warps,
     )
-    place_slots(
-        sort, counts, dispatch, None, None, combine, dispatch, col_sum, every_slot_used=False
-    )
-    return col_sum, order
+    return counts
 
 
 def place_slots(
@@ -77,7 +98,7 @@ def place_slots(
 
     offs: memory that begins with the matrix of offsets.
     """
-    n_tiles, n_columns = counts.shape
+    n_tiles, n_columns = counts.shape[0], col_sum.shape[0]
     overlap = overlaps_launches()
     overlapped = {"launch_pdl": True} if overlap else {}
     if sort.scans:
@@ -117,6 +138,7 @@ def place_slots(
         BLOCKS=sort.blocks_at_a_time,
         PROGRAMS_PER_SIZE=sort.programs_per_size,
         SCANNED=sort.scans,
+        PACKED=sort.packed,
         OVERLAP=overlap,
         num_warps=sort.num_warps,
         **overlapped,

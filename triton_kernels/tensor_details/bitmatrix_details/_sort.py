@@ -45,13 +45,24 @@ def look_up(table, at):
 def rank_among_rows(selected, column, row):
     """(rank, count): of slots whose rows have each column once at most.
 
-    selected: bool [R, C], R at most 32.  column, row: int32 [T], of each slot.
+    selected: bool [R, C], R at most 64.  column, row: int32 [T], of each slot.
     rank: int32 [T], the rows before it that have the column.  count: int32 [C], rows of a column.
     """
-    bit = tl.arange(0, selected.shape[0])[:, None]
-    rows = tl.sum(selected.to(tl.int32) << bit, axis=0)
-    earlier = look_up(rows, column) & ~(-1 << row)
-    return count_bits(earlier), count_bits(rows)
+    R: tl.constexpr = selected.shape[0]
+    C: tl.constexpr = selected.shape[1]
+    bit = selected.to(tl.int32) << (tl.arange(0, R) % 32)[:, None]
+    if R <= 32:
+        rows = tl.sum(bit, axis=0)
+        count = count_bits(rows)
+        rank = count_bits(look_up(rows, column) & ~(-1 << row))
+    else:
+        halves = tl.sum(tl.reshape(bit, [2, 32, C]), axis=1)
+        first, second = tl.split(tl.permute(halves, (1, 0)))
+        count = count_bits(first) + count_bits(second)
+        rows = (second.to(tl.int64) << 32) | (first.to(tl.int64) & 0xFFFFFFFF)
+        earlier = tl.gather(rows, column, axis=0) & ~(tl.full(row.shape, -1, tl.int64) << row)
+        rank = count_bits(earlier.to(tl.int32)) + count_bits((earlier >> 32).to(tl.int32))
+    return rank, count
 
 
 @triton.jit
@@ -80,6 +91,47 @@ def sum_counts(Counts, tile, n_tiles, n_columns, C: tl.constexpr, TILES: tl.cons
         total += tl.sum(counts, axis=0)
         before += tl.sum(tl.where((other < tile)[:, None], counts, 0), axis=0)
     return total, before
+
+
+@triton.jit
+def pack_counts(counts):
+    """int32 [C // 4]: four counts of at most 255 in a word, those of columns C // 4 apart."""
+    C: tl.constexpr = counts.shape[0]
+    byte = tl.arange(0, 4)[:, None] * 8
+    return tl.sum(tl.reshape(counts, [4, C // 4]) << byte, axis=0)
+
+
+@triton.jit
+def _unpack_halves(even, odd):
+    """int32 [C] of the four 16-bit numbers in two words: bytes 0 and 2 were even, 1 and 3 odd."""
+    W: tl.constexpr = even.shape[0]
+    low = tl.join(even & 0xFFFF, odd & 0xFFFF)
+    high = tl.join((even >> 16) & 0xFFFF, (odd >> 16) & 0xFFFF)
+    return tl.reshape(tl.permute(tl.join(low, high), (2, 1, 0)), [4 * W])
+
+
+@triton.jit
+def _add_each(a, b, c, d, e, f, g, h):
+    return a + e, b + f, c + g, d + h
+
+
+@triton.jit
+def sum_packed_counts(Counts, tile, n_tiles, C: tl.constexpr, TILES: tl.constexpr):
+    """`sum_counts` of counts that were packed, at most 65535 of a column.
+
+    All tiles at once, TILES being their number or more: their loads do not wait for each other.
+    """
+    W: tl.constexpr = C // 4
+    other = tl.arange(0, TILES)[:, None]
+    at = other * W + tl.arange(0, W)[None, :]
+    words = tl.load(Counts + at, mask=other < n_tiles, other=0)
+    even, odd = words & 0x00FF00FF, (words >> 8) & 0x00FF00FF
+    earlier = other < tile
+    even_before, odd_before = tl.where(earlier, even, 0), tl.where(earlier, odd, 0)
+    even, odd, even_before, odd_before = tl.reduce(
+        (even, odd, even_before, odd_before), 0, _add_each
+    )
+    return _unpack_halves(even, odd), _unpack_halves(even_before, odd_before)
 
 
 @triton.jit
@@ -134,13 +186,16 @@ def _place_slots(
     BLOCKS: tl.constexpr,
     PROGRAMS_PER_SIZE: tl.constexpr,
     SCANNED: tl.constexpr,
+    PACKED: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     """The second half of the sort; and, with `Schedule`, ragged metadata of the columns.
 
-    Counts, Ranked: what `_topk_forward` wrote, or for Counts, if SCANNED, `_scan_counts`.
+    Counts, Ranked: what `_topk_forward` wrote (PACKED as there), or for Counts, if SCANNED,
+        `_scan_counts`.
     Dispatch may be the same memory as Ranked.
     Vals, Gates: [n_slots], values in the order of slots and of columns; both None or neither.
+        Every value is read, those of unused slots too.
     The first n_tiles programs place slots; those behind write schedules, PROGRAMS_PER_SIZE for each
     of the N_SIZES block sizes.
     """
@@ -148,10 +203,21 @@ def _place_slots(
         tl.extra.cuda.gdc_wait()
     program = tl.program_id(0)
     column = tl.arange(0, C)
+    # The first slots are loaded in advance, not to wait for them after the counts.
+    first_slot = program * slots_per_tile
+    own_slots = tl.where(program < n_tiles, tl.minimum(slots_per_tile, n_slots - first_slot), 0)
+    within = tl.arange(0, T)
+    # Positions are scattered; several slots a thread would only be exchanged to store them.
+    slot = tl.max_contiguous(first_slot + within, 1)
+    ranked = tl.load(Ranked + slot, mask=within < own_slots, other=-1)
+    if Gates is not None:
+        value = tl.load(Vals + slot, mask=within < own_slots, other=0.0)
     if SCANNED:
         total = tl.load(ColSum + column, mask=column < n_columns, other=0)
         own = (column < n_columns) & (program < n_tiles)
         before = tl.load(Counts + program * n_columns + column, mask=own, other=0)
+    elif PACKED:
+        total, before = sum_packed_counts(Counts, program, n_tiles, C, TILES)
     else:
         total, before = sum_counts(Counts, program, n_tiles, n_columns, C, TILES)
     if program < n_tiles:
@@ -160,17 +226,14 @@ def _place_slots(
         n_used = tl.sum(total)
         if not SCANNED and program == 0:
             tl.store(ColSum + column, total, mask=column < n_columns)
-        for start in range(0, slots_per_tile, T):
-            slot = program * slots_per_tile + start + tl.arange(0, T)
-            inside = (slot < n_slots) & (start + tl.arange(0, T) < slots_per_tile)
-            ranked = tl.load(Ranked + slot, mask=inside, other=-1)
+        for _start in range(0, slots_per_tile, T):
+            inside = within < own_slots
             tl.debug_barrier()  # several threads may have loaded what one of them overwrites
             used = ranked >= 0
             position = look_up(first, tl.where(used, ranked & 32767, 0)) + (ranked >> 15)
             tl.store(Dispatch + slot, tl.where(used, position, -1), mask=inside)
             tl.store(Combine + position, slot, mask=used)
             if Gates is not None:
-                value = tl.load(Vals + slot, mask=used, other=0.0)
                 tl.store(Gates + position, value, mask=used)
             if not EVERY_SLOT_USED:
                 # A position that no slot fills has the number of some slot of some tile.
@@ -179,6 +242,11 @@ def _place_slots(
                 if Gates is not None:
                     nothing = tl.zeros([T], Gates.dtype.element_ty)
                     tl.store(Gates + slot, nothing, mask=unfilled)
+            within += T
+            slot = tl.max_contiguous(first_slot + within, 1)
+            ranked = tl.load(Ranked + slot, mask=within < own_slots, other=-1)
+            if Gates is not None:
+                value = tl.load(Vals + slot, mask=within < own_slots, other=0.0)
     elif Schedule is not None:
         part = program - n_tiles
         write_schedule(

@@ -50,10 +50,10 @@ def write_schedule(
         exists = (block[None, :] < n_blocks[:, None]) & (at >= 0) & (at < width)
         tl.store(own + at, (block[None, :] << 16) | slice_number[:, None], mask=exists)
     used = tl.maximum(total, 0)
-    for start in range(used // 256 * 256 + part * 256, width, n_parts * 256):
-        place = start + tl.arange(0, 256)
+    for start in range(used // 128 * 128 + part * 128, width, n_parts * 128):
+        place = start + tl.arange(0, 128)
         unused = (place >= used) & (place < width)
-        tl.store(own + place, tl.full([256], -1, tl.int32), mask=unused)
+        tl.store(own + place, tl.full([128], -1, tl.int32), mask=unused)
 
 
 @triton.jit
