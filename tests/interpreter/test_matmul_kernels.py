@@ -18,7 +18,7 @@ import triton.language as tl
 
 from tests.support.products import NAN, expected, plan_of, product_of, slices_of
 from triton_kernels import target_info
-from triton_kernels.matmul_ogs_details import _launch, _p_launch
+from triton_kernels.matmul_ogs_details import _kernel_arguments, _launch, _p_launch
 from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product, Remote
 from triton_kernels.numerics import OutFlexData
 from triton_kernels.specialize import FnSpecs
@@ -195,7 +195,7 @@ def test_results_of_8_bits_are_scaled_and_their_range_is_reported(split_k, per_b
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_offsets_of_64_bits_reach_the_same_elements(monkeypatch, transposed):
-    monkeypatch.setattr(_launch, "_INT32_MAX", 0)
+    monkeypatch.setattr(_kernel_arguments, "_INT32_MAX", 0)
     layout = (0, 2, 1) if transposed else ()
     gather, slices = int32([3, 0, -1, 1, 2]), slices_of([2, 3])
     x, w = randn(1, 4, 40, layout=layout), randn(2, 40, 30, layout=layout)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from triton_kernels.matmul_ogs_details._launch import ending_of, launch_finalize
+from triton_kernels.matmul_ogs_details._kernel_arguments import ending_of
+from triton_kernels.matmul_ogs_details._launch import launch_finalize
 from triton_kernels.matmul_ogs_details.product import Function, Product
 from triton_kernels.specialize import FnSpecs
 

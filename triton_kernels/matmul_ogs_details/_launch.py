@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
 from triton_kernels.launching import launch
 from triton_kernels.matmul_ogs_details import opt_flags
-from triton_kernels.matmul_ogs_details._common import Ending, Linear, Remote
+from triton_kernels.matmul_ogs_details._common import Ending, Remote
 from triton_kernels.matmul_ogs_details._finalize import _finalize
+from triton_kernels.matmul_ogs_details._kernel_arguments import (
+    IN_PLACE,
+    NO_ENDING,
+    Stores,
+    ending_of,
+    ending_with,
+    linear_of,
+    needs_int64,
+    remote_of,
+)
 from triton_kernels.matmul_ogs_details._matmul_ogs import Rows, Slices, _matmul_ogs
 from triton_kernels.matmul_ogs_details._p_launch import can_use_tma, launch_persistent
 from triton_kernels.matmul_ogs_details.product import Function
 from triton_kernels.numerics import OutFlexData
-from triton_kernels.numerics_details.flexpoint import float_to_flex
 from triton_kernels.specialize import FnSpecs
 from triton_kernels.target_info import is_hip_cdna4
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
@@ -23,29 +32,11 @@ if TYPE_CHECKING:
     from triton_kernels.matmul_ogs_details.opt_flags import OptFlags
     from triton_kernels.matmul_ogs_details.product import Product
 
-_INT32_MAX = 2**31 - 1
-
-_NO_LINEAR = Linear()
-_NO_ENDING = Ending()
-_IN_PLACE = Rows(None, None, None)
 _NOTHING = Function(FnSpecs.default())
 
 # Elements of the result that a program of the finalising pass makes, and the widest tile of it.
 _FINALIZED = 1024
 _WIDEST = 1024
-
-
-class Stores(NamedTuple):
-    """Where the kernel of a product stores, and what is left for the finalising pass.
-
-    y: [B, rows, N'], the result.
-    rows: [split_k, B, M, N or N'], what the product's kernel stores; None: the result itself.
-    scatters: whether it stores rows where `scatter_to` says, and zeros where nothing goes.
-    """
-
-    y: torch.Tensor
-    rows: torch.Tensor | None
-    scatters: bool
 
 
 def multiply(product: Product) -> torch.Tensor:
@@ -61,8 +52,10 @@ def multiply(product: Product) -> torch.Tensor:
 def multiply_as_planned(product: Product, flags: OptFlags) -> torch.Tensor:
     """`multiply` with given flags, for a result that is not empty."""
     stores = allocate(product, flags)
-    launch = launch_persistent if flags.is_persistent else launch_product
-    launch(product, flags, stores)
+    if flags.is_persistent:
+        launch_persistent(product, flags, stores)
+    else:
+        launch_product(product, flags, stores)
     finalize(product, flags, stores)
     return stores.y
 
@@ -131,7 +124,7 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
         y, y_strides = stores.y, (0, *stores.y.stride())
     else:
         y, y_strides = stores.rows, stores.rows.stride()
-    rows = _IN_PLACE
+    rows = IN_PLACE
     if stores.scatters:
         rows = Rows(product.gather, product.scatter_to, product.scatter_from)
     elif product.gather is not None:
@@ -153,7 +146,7 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
             remote_of(product, y) if is_final else None,
             linear_of(product),
             product.gammas,
-            ending_of(product) if is_final else _NO_ENDING,
+            ending_of(product) if is_final else NO_ENDING,
             activation.args,
             epilogue.args if is_final else (),
             product.n_rows,
@@ -173,7 +166,7 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
             and x.stride(1) == 1
             and product.n_rows % 16 == 0,
             "MASK_K": inner is None and product.inner_size % block_k != 0,
-            "INT64": _needs_int64(product, flags, y),
+            "INT64": needs_int64(product, flags, y),
             "ACTIVATION": activation.specs.fn,
             "REDUCTION_N": activation.specs.reduction_n,
             "EPILOGUE": epilogue.specs.fn if is_final else None,
@@ -262,7 +255,7 @@ def sum_groups(
             epilogue=epilogue,
             n_rows=n_groups,
             x_scale=x_scale,
-            ending=_ending(y_flex, None, None),
+            ending=ending_with(y_flex, None, None),
             saturate_inf=saturate_inf,
         )
     return out
@@ -279,7 +272,7 @@ def launch_finalize(
     n_rows: int,
     x_scale: torch.Tensor | None = None,
     gammas: torch.Tensor | None = None,
-    ending: Ending = _NO_ENDING,
+    ending: Ending = NO_ENDING,
     remote: Remote | None = None,
     n_shards: int = 1,
     saturate_inf: bool = False,
@@ -331,87 +324,3 @@ def launch_finalize(
         },
         num_warps=4,
     )
-
-
-def linear_of(product: Product) -> Linear:
-    """What a kernel does to accumulators before the activation."""
-    x_scale, w_scale, bias = product.x_scale, product.w_scale, product.bias
-    if x_scale is None and w_scale is None and bias is None and product.alpha is None:
-        return _NO_LINEAR
-    bias_stride_e = bias_stride_n = None
-    if bias is not None:
-        bias_stride_e, bias_stride_n = bias.stride() if bias.shape[0] > 1 else (0, bias.stride(1))
-    return Linear(
-        x_scale,
-        _scale_stride(x_scale),
-        w_scale,
-        _scale_stride(w_scale),
-        bias,
-        bias_stride_e,
-        bias_stride_n,
-        product.betas if bias is not None else None,
-        None if product.alpha is None else float(product.alpha),
-    )
-
-
-def ending_of(product: Product) -> Ending:
-    """What the kernel that stores the result does to activated rows."""
-    return _ending(product.y_flex, product.y_acc_in, product.acc_scale)
-
-
-def _ending(
-    y_flex: OutFlexData | None, y_acc: torch.Tensor | None, acc_scale: torch.Tensor | None
-) -> Ending:
-    expected = actual = checksum = None
-    if y_flex is not None:
-        expected, actual, checksum = y_flex
-    is_scaled = expected is not None or actual is not None or checksum is not None
-    if y_acc is None and not is_scaled:
-        return _NO_ENDING
-    stride_b, stride_m, stride_n = (None, None, None) if y_acc is None else y_acc.stride()
-    return Ending(
-        y_acc,
-        stride_b,
-        stride_m,
-        stride_n,
-        acc_scale,
-        expected,
-        _scale_stride(expected),
-        actual,
-        _scale_stride(actual),
-        checksum,
-        _scale_stride(checksum),
-        float_to_flex if is_scaled else None,
-    )
-
-
-def remote_of(product: Product, y: torch.Tensor) -> Remote | None:
-    """Where the kernel that stores the result sends it; buffers are laid out like y."""
-    remote = product.remote
-    if remote is None:
-        return None
-    return Remote(remote.handles, remote.shard_indx, remote.reduce_rank, *y.stride()[1:])
-
-
-def _scale_stride(scale: torch.Tensor | None) -> int | None:
-    if scale is None:
-        return None
-    return 0 if scale.shape[0] == 1 else scale.stride(0)
-
-
-def _needs_int64(product: Product, flags: OptFlags, y: torch.Tensor) -> bool:
-    """Whether offsets within one matrix of x, w or y go beyond int32, masked ones included.
-
-    Which matrix it is, is counted in 64 bits in any case.
-    """
-    x, w = product.x, product.w
-    m, n, k = flags.block_m, flags.block_n, flags.block_k * flags.split_k
-    return (
-        _last_offset(x, -2, x.shape[-2] + m, -1, x.shape[-1] + k) > _INT32_MAX
-        or _last_offset(w, -2, w.shape[-2] + k, -1, w.shape[-1] + n) > _INT32_MAX
-        or _last_offset(y, -2, y.shape[-2] + m, -1, y.shape[-1] + n) > _INT32_MAX
-    )
-
-
-def _last_offset(matrix: torch.Tensor, row: int, n_rows: int, column: int, n_columns: int) -> int:
-    return n_rows * matrix.stride(row) + n_columns * matrix.stride(column)

@@ -8,13 +8,19 @@ import torch
 from triton.tools.tensor_descriptor import TensorDescriptor  # type: ignore[import-untyped]
 
 from triton_kernels.launching import launch
+from triton_kernels.matmul_ogs_details._kernel_arguments import (
+    NO_ENDING,
+    Stores,
+    ending_of,
+    linear_of,
+    needs_int64,
+)
 from triton_kernels.matmul_ogs_details._matmul_ogs import Rows
 from triton_kernels.matmul_ogs_details._p_matmul_ogs import _gather_rows, _p_matmul_ogs
 from triton_kernels.target_info import cuda_capability_geq, num_sms
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
 if TYPE_CHECKING:
-    from triton_kernels.matmul_ogs_details._launch import Stores
     from triton_kernels.matmul_ogs_details.opt_flags import OptFlags
     from triton_kernels.matmul_ogs_details.product import Product
 
@@ -28,9 +34,10 @@ _GATHERED_FIRST_BLOCK_M = 128
 # Every program looks for its tiles among all slices, in registers.
 _MOST_SLICES = 1024
 
-# What a program of the kernel needs beside the stages of its operands (barriers, the tile that is
-# stored), and what a multiprocessor has.
+# Bytes of shared memory of a multiprocessor of capability 9.0 and 10.0 (CUDA C++ Programming Guide),
+# and what a program needs of it besides the stages of its operands, for barriers.
 _SHARED_MEMORY = 227 * 1024
+_RESERVED = 1024
 _MOST_PROGRAMS_PER_SM = 3
 
 
@@ -52,6 +59,7 @@ def _is_aligned(matrices: torch.Tensor, contiguous: int) -> bool:
     size = matrices.itemsize
     return (
         strides[contiguous] == 1
+        and 0 not in strides  # a matrix that is repeated, or a row
         and strides[3 - contiguous] * size % _ALIGNMENT == 0
         and (matrices.shape[0] == 1 or strides[0] * size % _ALIGNMENT == 0)
         and matrices.data_ptr() % _ALIGNMENT == 0
@@ -61,13 +69,13 @@ def _is_aligned(matrices: torch.Tensor, contiguous: int) -> bool:
 def programs_per_sm(flags: OptFlags, itemsize: int) -> int:
     """Programs that a multiprocessor holds at a time: as many as its shared memory."""
     stage = (flags.block_m + flags.block_n) * flags.block_k * itemsize
-    return max(1, min(_MOST_PROGRAMS_PER_SM, _SHARED_MEMORY // (stage * flags.num_stages + 1024)))
+    return max(
+        1, min(_MOST_PROGRAMS_PER_SM, _SHARED_MEMORY // (stage * flags.num_stages + _RESERVED))
+    )
 
 
 def launch_persistent(product: Product, flags: OptFlags, stores: Stores) -> None:
     """The product, by TMA."""
-    from triton_kernels.matmul_ogs_details import _launch
-
     x, w, y = product.x, product.w, stores.y
     block_m, block_n, block_k = flags.block_m, flags.block_n, flags.block_k
     slices = product.slices
@@ -127,9 +135,9 @@ def launch_persistent(product: Product, flags: OptFlags, stores: Stores) -> None
             sizes,
             offs,
             rows,
-            _launch.linear_of(product),
+            linear_of(product),
             product.gammas,
-            _launch.ending_of(product) if is_final else _launch._NO_ENDING,
+            ending_of(product) if is_final else NO_ENDING,
             activation.args,
             epilogue.args if is_final else (),
             product.n_rows,
@@ -145,7 +153,7 @@ def launch_persistent(product: Product, flags: OptFlags, stores: Stores) -> None
             "N_SLICES": product.n_slices,
             "W_TRANSPOSED": w_is_transposed,
             "MASK_K": product.inner_size % block_k != 0,
-            "INT64": _launch._needs_int64(product, flags, y),
+            "INT64": needs_int64(product, flags, y),
             "ACTIVATION": activation.specs.fn,
             "REDUCTION_N": activation.specs.reduction_n,
             "EPILOGUE": epilogue.specs.fn if is_final else None,
