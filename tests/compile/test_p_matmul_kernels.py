@@ -56,7 +56,7 @@ def products(model: Model, n_tokens: int, dtype: torch.dtype) -> list[Any]:
     shared: dict[str, Any] = {"slices": slices, "n_choices": k, "y_dtype": BF16}
     return [
         product_of(
-            torch.empty_strided((1, n_tokens, hidden), (0, hidden, 1), dtype=dtype),
+            torch.empty(1, n_tokens, hidden, dtype=dtype),
             matrix(n_experts, hidden, 2 * inner, dtype),
             gather=int32(n_rows),
             bias=torch.empty(n_experts, 2 * inner),
@@ -64,7 +64,7 @@ def products(model: Model, n_tokens: int, dtype: torch.dtype) -> list[Any]:
             **shared,
         ),
         product_of(
-            torch.empty_strided((1, n_rows, inner), (0, inner, 1), dtype=dtype),
+            torch.empty(1, n_rows, inner, dtype=dtype),
             matrix(n_experts, inner, hidden, dtype),
             scatter_to=int32(n_rows),
             scatter_from=int32(n_rows),
