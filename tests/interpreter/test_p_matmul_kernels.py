@@ -133,6 +133,7 @@ def test_only_what_tma_can_address_is_read_by_it():
     assert not product_with(randn(1, 16, 65, dtype=BF16)[:, :, 1:], w)  # begins at an odd address
     assert not product_with(x, randn(2, 64, 36, dtype=BF16)[:, :, :33])  # 72 bytes a row
     assert not product_with(x.expand(3, -1, -1), w)  # the same matrix three times
+    assert not product_with(x.as_strided((1, 16, 64), (1028, 64, 1)), w)  # 2056 bytes a matrix
     assert not product_with(x, w.to(FP32))
     assert not product_with(x[:, :, :0], w[:, :0])
     assert not product_with(x, w, n_slices=1025)

@@ -34,8 +34,8 @@ _GATHERED_FIRST_BLOCK_M = 128
 # Every program looks for its tiles among all slices, in registers.
 _MOST_SLICES = 1024
 
-# Bytes of shared memory of a multiprocessor of capability 9.0 and 10.0 (CUDA C++ Programming Guide),
-# and what a program needs of it besides the stages of its operands, for barriers.
+# Bytes of shared memory of a multiprocessor of capability 9.0 and 10.0 (CUDA C++ Programming
+# Guide), and what a program needs of it besides the stages of its operands, for barriers.
 _SHARED_MEMORY = 227 * 1024
 _RESERVED = 1024
 _MOST_PROGRAMS_PER_SM = 3
@@ -61,7 +61,7 @@ def _is_aligned(matrices: torch.Tensor, contiguous: int) -> bool:
         strides[contiguous] == 1
         and 0 not in strides  # a matrix that is repeated, or a row
         and strides[3 - contiguous] * size % _ALIGNMENT == 0
-        and (matrices.shape[0] == 1 or strides[0] * size % _ALIGNMENT == 0)
+        and strides[0] * size % _ALIGNMENT == 0
         and matrices.data_ptr() % _ALIGNMENT == 0
     )
 
