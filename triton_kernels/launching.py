@@ -41,15 +41,15 @@ _compiled: dict[tuple[Any, ...], _Compiled] = {}
 
 def launch(
     kernel: Any,
-    n_programs: int,
+    grid: tuple[int, ...],
     args: tuple[Any, ...],
     constants: dict[str, Any],
     *,
     num_warps: int,
-    num_stages: int = 3,
+    num_stages: int | None = None,
     **options: Any,
 ) -> None:
-    """`kernel[(n_programs,)](*args, **constants, num_warps=..., num_stages=..., **options)`.
+    """`kernel[grid](*args, **constants, num_warps=..., num_stages=..., **options)`.
 
     args: the arguments that are no constants, in the order of the parameters, which come first.
     constants: all `tl.constexpr` parameters; the same names in the same order in every call.
@@ -57,22 +57,22 @@ def launch(
     In the interpreter, on AMD (whose kernels depend on the sizes of tensors, too), and where hooks
     ask to hear of launches, this is just that.
     """
-    options = {"num_warps": num_warps, "num_stages": num_stages, **options}
+    options["num_warps"] = num_warps
+    if num_stages is not None:
+        options["num_stages"] = num_stages
     if not _can_skip(kernel):
-        kernel[(n_programs,)](*args, **constants, **options)
+        kernel[grid](*args, **constants, **options)
         return
     active = driver.active
     device = active.get_current_device()
     key = (kernel, device, _kinds(args), *constants.values(), *options.values())
     compiled = _compiled.get(key)
     if compiled is None:
-        _remember(key, kernel[(n_programs,)](*args, **constants, **options), kernel, constants)
+        _remember(key, kernel[grid](*args, **constants, **options), kernel, constants)
         return
     stream = active.get_current_stream(device)
     compiled.run(
-        n_programs,
-        1,
-        1,
+        *(*grid, 1, 1)[:3],
         stream,
         compiled.function,
         compiled.metadata,

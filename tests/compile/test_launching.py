@@ -81,7 +81,7 @@ def test_the_launcher_gets_what_triton_would_give_it(launches, target):
         for args, constants in KINDS.values():
             combine[(7,)](*args, **constants, num_warps=4, num_stages=3)
             for _ in range(2):
-                launch(combine, 7, args, constants, num_warps=4)
+                launch(combine, (7,), args, constants, num_warps=4)
             expected, first, second = launches[-3:]
             for got in (first, second):
                 # Not compared: what hooks would be told, since there are none.
@@ -94,11 +94,11 @@ def test_arguments_of_another_kind_get_another_kernel(launches):
     """And get it again when they come back, whatever came between."""
     with compiling_for("sm_90") as compiled:
         for args, constants in KINDS.values():
-            launch(combine, 1, args, constants, num_warps=4)
+            launch(combine, (1,), args, constants, num_warps=4)
         assert len(compiled) == len(KINDS)
         for args, constants in reversed(KINDS.values()):
-            launch(combine, 1, args, constants, num_warps=4)
-        launch(combine, 1, *KINDS["usual"], num_warps=8)
+            launch(combine, (1,), args, constants, num_warps=4)
+        launch(combine, (1,), *KINDS["usual"], num_warps=8)
         assert len(compiled) == len(KINDS) + 1
     assert len(launches) == 2 * len(KINDS) + 1
 
@@ -108,7 +108,7 @@ def test_a_value_that_does_not_specialise_compiles_nothing(launches):
         for n in (1, 16, 100, 101):
             for factor in (0.5, 1.0, 16.0):
                 args = (MEMORY, Pair(MEMORY, factor), (32, 16), MEMORY, n, None)
-                launch(combine, n, args, CONSTANTS, num_warps=4)
+                launch(combine, (n,), args, CONSTANTS, num_warps=4)
                 assert launches[-1][0] == launches[-1][9 + 4] == n
                 assert launches[-1][9 + 1].factor == factor
     assert len(compiled) == 1
@@ -119,10 +119,10 @@ def test_who_listens_to_launches_is_told_of_each(launches):
     hook = triton.knobs.runtime.launch_enter_hook
     with compiling_for("sm_90"):
         for _ in range(2):
-            launch(combine, 1, *KINDS["usual"], num_warps=4)
+            launch(combine, (1,), *KINDS["usual"], num_warps=4)
         hook.add(print)
         try:
-            launch(combine, 1, *KINDS["usual"], num_warps=4)
+            launch(combine, (1,), *KINDS["usual"], num_warps=4)
         finally:
             hook.remove(print)
     metadata, enter = launches[-1][6:8]
@@ -134,5 +134,5 @@ def test_every_device_has_its_own(launches):
     for target in ("sm_90", "sm_80", "sm_90"):
         with compiling_for(target) as compiled:
             for _ in range(2):
-                launch(combine, 1, *KINDS["usual"], num_warps=4)
+                launch(combine, (1,), *KINDS["usual"], num_warps=4)
         assert [kernel.target for kernel in compiled] == [target]

@@ -231,6 +231,21 @@ def test_each_slice_meets_its_own_matrix_and_other_rows_are_not_read(plan):
     check(p, plan)
 
 
+@pytest.mark.parametrize("is_persistent", [False, True])
+def test_sizes_of_more_rows_than_there_are_reach_nothing_else(is_persistent):
+    """The reads and writes of the interpreter are checked; the rows that there are, are right."""
+    x, w = randn(1, 40, 72), randn(2, 72, 72)
+    memory = torch.full((1, 60, 72), NAN)
+    p = product_of(x, w, slices=slices_of([25, 35]), y=memory[:, :40])
+    with target_info.override(HOPPER):
+        _launch.multiply_as_planned(p, plan_of(is_persistent=is_persistent))
+    close(
+        memory[0, :40],
+        torch.cat([x[0, :25].double() @ w[0].double(), x[0, 25:].double() @ w[1].double()]),
+    )
+    assert bool(memory[0, 40:].isnan().all())
+
+
 @pytest.mark.parametrize("k", [1, 3])
 def test_rows_are_gathered_by_slot_and_a_negative_slot_is_zeros(k):
     slices, gather, _ = routed(20, k, dropped=0.2)

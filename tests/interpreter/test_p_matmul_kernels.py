@@ -115,6 +115,11 @@ def test_rows_of_a_slot_that_is_negative_are_zeros_in_both_ways():
         check_tma(p, {"block_m": block_m})
 
 
+def test_all_tiles_are_computed_with_more_multiprocessors_left_idle_than_there_are():
+    x, w = randn(1, 85, 72), randn(1, 72, 152)
+    check_tma(product_of(x, w), {"idle_sms": 1000})
+
+
 def product_with(
     x: torch.Tensor, w: torch.Tensor, n_slices: int = 1, arch: int = 90, **changes: Any
 ) -> bool:

@@ -8,14 +8,11 @@ from typing import Any
 import torch
 
 from triton_kernels.matmul_ogs_details.opt_flags import OptFlags
-from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Function, InnerSlices, Product
 from triton_kernels.numerics import OutFlexData
-from triton_kernels.specialize import FnSpecs
 from triton_kernels.tensor import RaggedTensorMetadata, make_ragged_tensor_metadata_torch
 
 Tiles = Callable[[torch.Tensor], torch.Tensor]
-
-NO_FUNCTION = Function(FnSpecs.default())
 
 NAN = float("nan")
 

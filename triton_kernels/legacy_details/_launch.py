@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from triton_kernels.launching import launch
 from triton_kernels.legacy_details._buffer import (
     BufferLayout,
     IndexVectors,
@@ -92,8 +93,8 @@ def route(
     gates = torch.empty(plan.layout.n_slots, dtype=logits.dtype, device=device)
     indx = torch.empty((n_rows_max, k), dtype=torch.int16, device=device) if keep_indx else None
     routed = Routed(gates, buffer, views(buffer, plan.layout), indx)
-    launch = _launch_small if plan.is_small else _launch_tiles
-    launch(plan, logits, softmax_first, given, n_rows, routed)
+    route_planned = _launch_small if plan.is_small else _launch_tiles
+    route_planned(plan, logits, softmax_first, given, n_rows, routed)
     return routed
 
 
@@ -151,32 +152,38 @@ def _launch_small(
     tiles = plan.tiles
     gates, buffer, vectors, indx = routed
     stride_gm, stride_gn = (0, 0) if given is None else given.stride()
-    _route_small_batch[(1 + plan.layout.n_sizes,)](
-        logits,
-        *logits.stride(),
-        given,
-        stride_gm,
-        stride_gn,
-        gates,
-        indx,
-        vectors.combine,
-        vectors.dispatch,
-        vectors.hist,
-        buffer,  # of which the offsets are the beginning
-        plan.layout.stride_offs,
-        vectors.schedule,
-        plan.layout.stride_schedule,
-        plan.layout.width,
-        logits.shape[0],
-        n_rows,
-        n_columns=logits.shape[1],
-        K=tiles.k,
-        SOFTMAX_FIRST=softmax_first,
-        R=tiles.rows,
-        C=tiles.columns,
-        KP=tiles.choices,
-        LANES=tiles.lanes,
-        BLOCKS=plan.sort.blocks_at_a_time,
+    launch(
+        _route_small_batch,
+        (1 + plan.layout.n_sizes,),
+        (
+            logits,
+            *logits.stride(),
+            given,
+            stride_gm,
+            stride_gn,
+            gates,
+            indx,
+            vectors.combine,
+            vectors.dispatch,
+            vectors.hist,
+            buffer,  # of which the offsets are the beginning
+            plan.layout.stride_offs,
+            vectors.schedule,
+            plan.layout.stride_schedule,
+            plan.layout.width,
+            logits.shape[0],
+            n_rows,
+        ),
+        {
+            "n_columns": logits.shape[1],
+            "K": tiles.k,
+            "SOFTMAX_FIRST": softmax_first,
+            "R": tiles.rows,
+            "C": tiles.columns,
+            "KP": tiles.choices,
+            "LANES": tiles.lanes,
+            "BLOCKS": plan.sort.blocks_at_a_time,
+        },
         num_warps=tiles.num_warps,
     )
 
@@ -197,31 +204,37 @@ def _launch_tiles(
     vals = torch.empty_like(gates)
     width = plan.sort.counts_width(n_columns)
     counts = torch.empty((tiles.n_tiles, width), dtype=torch.int32, device=logits.device)
-    _topk_forward[(tiles.n_tiles,)](
-        logits,
-        *logits.stride(),
-        given,
-        stride_gm,
-        stride_gn,
-        vals,
-        indx,
-        None,
-        0,
-        vectors.dispatch,
-        counts,
-        n_rows_max,
-        n_rows,
-        tiles.rows_per_tile,
-        n_columns=n_columns,
-        K=tiles.k,
-        SOFTMAX=not softmax_first,
-        SOFTMAX_FIRST=softmax_first,
-        R=tiles.rows,
-        C=tiles.columns,
-        KP=tiles.choices,
-        LANES=tiles.lanes,
-        PACKED=plan.sort.packed,
-        OVERLAP=overlaps_launches(),
+    launch(
+        _topk_forward,
+        (tiles.n_tiles,),
+        (
+            logits,
+            *logits.stride(),
+            given,
+            stride_gm,
+            stride_gn,
+            vals,
+            indx,
+            None,
+            0,
+            vectors.dispatch,
+            counts,
+            n_rows_max,
+            n_rows,
+            tiles.rows_per_tile,
+        ),
+        {
+            "n_columns": n_columns,
+            "K": tiles.k,
+            "SOFTMAX": not softmax_first,
+            "SOFTMAX_FIRST": softmax_first,
+            "R": tiles.rows,
+            "C": tiles.columns,
+            "KP": tiles.choices,
+            "LANES": tiles.lanes,
+            "PACKED": plan.sort.packed,
+            "OVERLAP": overlaps_launches(),
+        },
         num_warps=tiles.num_warps,
     )
     every_slot_used = given is None and n_rows is None

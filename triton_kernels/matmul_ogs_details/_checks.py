@@ -29,7 +29,13 @@ from triton_kernels.matmul_ogs_details._argument_checks import (
     scale_vector,
     summand,
 )
-from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product, Remote
+from triton_kernels.matmul_ogs_details.product import (
+    NO_FUNCTION,
+    Function,
+    InnerSlices,
+    Product,
+    Remote,
+)
 from triton_kernels.matmul_ogs_details.records import (
     Epilogue,
     FlexCtx,
@@ -41,7 +47,6 @@ from triton_kernels.matmul_ogs_details.records import (
     RoutingData,
     ScatterIndx,
 )
-from triton_kernels.specialize import FnSpecs
 from triton_kernels.tensor import Tensor
 from triton_kernels.tensor_details.checks import is_int, wrong_type, wrong_value
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
@@ -50,7 +55,6 @@ __all__ = ["check"]
 
 _DEFAULT_FLEX = FlexCtx()
 _DEFAULT_PRECISION = PrecisionConfig(flex_ctx=_DEFAULT_FLEX)
-_NO_FUNCTION = Function(FnSpecs.default())
 
 
 def check(
@@ -124,12 +128,12 @@ def check(
         remote = _remote(fused_comm, n_result_rows, device)
         n_result_rows *= remote.n_reduce_shards
 
-    activation = _NO_FUNCTION
+    activation = NO_FUNCTION
     n_result_columns = n_columns
     if fused_activation is not None:
         activation = _activation(fused_activation, n_columns)
         n_result_columns = n_columns // activation.specs.reduction_n
-    last = _NO_FUNCTION
+    last = NO_FUNCTION
     last_finalize_args: tuple[Any, ...] = ()
     last_itemsize = None
     if epilogue is not None:

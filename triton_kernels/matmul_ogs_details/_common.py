@@ -323,6 +323,91 @@ def store_rows(
 
 
 @triton.jit
+def store_tile(
+    acc,
+    Y,
+    y_strides,
+    scatter_to,
+    remote,
+    row,
+    row_exists,
+    block_n,
+    n_columns,
+    expert,
+    matrix,
+    split,
+    linear,
+    gammas,
+    ending,
+    ACTIVATION: tl.constexpr,
+    activation_args,
+    REDUCTION_N: tl.constexpr,
+    EPILOGUE: tl.constexpr,
+    epilogue_args,
+    SATURATE: tl.constexpr,
+    SPLIT_K: tl.constexpr,
+    SUBTILES: tl.constexpr,
+    N_SHARDS: tl.constexpr,
+    INT64: tl.constexpr,
+):
+    """Finish a tile of the product, and store it: in SUBTILES parts, side by side.
+
+    acc: float32 [M, N], column block `block_n` of the product.
+    Y: strides by split, matrix, row, column; float32 where SPLIT_K > 1.
+    scatter_to: int32, the row of the result for a row of the product, negative for none; or None.
+    row, row_exists: [M], rows of the product.
+    """
+    y_row = row
+    if scatter_to is not None:
+        y_row = tl.load(scatter_to + row, mask=row_exists, other=-1)
+        row_exists = y_row >= 0
+    y_at = Y + split.to(tl.int64) * y_strides[0] + matrix.to(tl.int64) * y_strides[1]
+    # A partial sum keeps all columns, for the activation joins them later.
+    JOINED: tl.constexpr = 1 if SPLIT_K > 1 else REDUCTION_N
+    BLOCK_N: tl.constexpr = acc.shape[1]
+    WIDTH: tl.constexpr = BLOCK_N // SUBTILES
+    parts = split_columns(acc, SUBTILES)
+    for i in tl.static_range(SUBTILES):
+        start_n = block_n * BLOCK_N + i * WIDTH
+        out = finish_tile(
+            parts[i],
+            row,
+            y_row,
+            row_exists,
+            start_n,
+            n_columns,
+            expert,
+            matrix,
+            split == 0,
+            linear,
+            gammas,
+            ending,
+            ACTIVATION,
+            activation_args,
+            REDUCTION_N,
+            EPILOGUE,
+            epilogue_args,
+            Y,
+            SATURATE,
+            SPLIT_K > 1,
+        )
+        y_column = start_n // JOINED + tl.arange(0, WIDTH // JOINED)
+        exists = row_exists[:, None] & (y_column < n_columns // JOINED)[None, :]
+        store_rows(
+            y_at,
+            y_strides[2],
+            y_strides[3],
+            out,
+            y_row,
+            exists,
+            y_column,
+            remote,
+            N_SHARDS,
+            INT64,
+        )
+
+
+@triton.jit
 def threadfence_system(handles):
     """What this program has stored is seen by every device before anything it stores from here on.
 

@@ -8,24 +8,19 @@ import torch
 
 from triton_kernels import dispatch
 from triton_kernels.matmul_ogs_details import _reference
-from triton_kernels.matmul_ogs_details.product import Function, Product
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Product
 from triton_kernels.numerics_details.reference import stored
 from triton_kernels.reference_functions import reference_of
-from triton_kernels.specialize import FnSpecs
 
 __all__ = ["compute", "compute_with_rows", "unactivated"]
 
 _FOLDER = "triton_kernels.matmul_ogs_details"
 
-_NOTHING = Function(FnSpecs.default())
-
 
 def compute(product: Product) -> torch.Tensor:
     """The result, without gradient."""
     if 0 in product.y_shape:
-        if product.y is not None:
-            return product.y
-        return torch.empty(product.y_shape, dtype=product.y_dtype, device=product.x.device)
+        return product.result()
     run = dispatch.choose(
         product.x.device, reference=_reference.multiply, kernel=f"{_FOLDER}._launch.multiply"
     )
@@ -48,7 +43,7 @@ def unactivated(product: Product) -> Product:
         scatter_to=None,
         scatter_from=None,
         gammas=None,
-        activation=_NOTHING,
+        activation=NO_FUNCTION,
         y_acc_in=None,
         y_shape=(product.n_batches, product.n_rows, product.n_columns),
         y_dtype=torch.promote_types(product.x.dtype, product.y_dtype),

@@ -6,15 +6,12 @@ import torch
 
 from triton_kernels.matmul_ogs_details._kernel_arguments import ending_of
 from triton_kernels.matmul_ogs_details._launch import launch_finalize
-from triton_kernels.matmul_ogs_details.product import Function, Product
-from triton_kernels.specialize import FnSpecs
-
-_NOTHING = Function(FnSpecs.default())
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Product
 
 
 def finish(product: Product, rows: torch.Tensor) -> torch.Tensor:
     """What `_compute.finish_torch` returns."""
-    y = torch.empty(product.y_shape, dtype=product.y_dtype, device=rows.device)
+    y = product.result()
     if y.numel() > 0:
         launch_finalize(
             rows.unsqueeze(0),
@@ -22,7 +19,7 @@ def finish(product: Product, rows: torch.Tensor) -> torch.Tensor:
             product.scatter_from,
             product.n_choices if product.scatter_from is not None else 1,
             activation=product.activation,
-            epilogue=_NOTHING,
+            epilogue=NO_FUNCTION,
             gammas=product.gammas,
             ending=ending_of(product),
             n_rows=product.y_shape[1],

@@ -22,9 +22,8 @@ import torch
 from triton_kernels import dispatch
 from triton_kernels.matmul_ogs_details import _reference
 from triton_kernels.matmul_ogs_details._compute import compute
-from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Function, InnerSlices, Product
 from triton_kernels.reference_functions import reference_of
-from triton_kernels.specialize import FnSpecs
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
 __all__ = ["Needs", "differentiate"]
@@ -32,7 +31,6 @@ __all__ = ["Needs", "differentiate"]
 _FOLDER = "triton_kernels.matmul_ogs_details"
 _SWIGLU = "triton_kernels.swiglu_details._swiglu_fn.swiglu_fn"
 
-_NOTHING = Function(FnSpecs.default())
 
 # Bytes of a row of either operand in a step along the rows that a gradient is summed over.
 _STEP_BYTES = 128
@@ -263,7 +261,7 @@ def _linear(product: Product) -> Product:
         gather=None,
         scatter_to=None,
         scatter_from=None,
-        activation=_NOTHING,
+        activation=NO_FUNCTION,
         y=None,
         y_acc_in=None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -10,6 +10,7 @@ from triton_kernels.matmul_ogs_details._common import Ending, Linear, Remote
 from triton_kernels.matmul_ogs_details._matmul_ogs import Rows
 from triton_kernels.numerics import OutFlexData
 from triton_kernels.numerics_details.flexpoint import float_to_flex
+from triton_kernels.target_info import is_hip_cdna4
 
 if TYPE_CHECKING:
     from triton_kernels.matmul_ogs_details.opt_flags import OptFlags
@@ -33,6 +34,34 @@ class Stores(NamedTuple):
     y: torch.Tensor
     rows: torch.Tensor | None
     scatters: bool
+
+    def target(self) -> tuple[torch.Tensor, tuple[int, ...]]:
+        """What the product's kernel stores to, and its strides by split, matrix, row, column."""
+        if self.rows is None:
+            return self.y, (0, *self.y.stride())
+        return self.rows, self.rows.stride()
+
+
+def constants_of(product: Product, flags: OptFlags, stores: Stores) -> dict[str, Any]:
+    """The constants that both kernels of the product have."""
+    activation, imprecise = product.activation.specs, product.max_imprecise_acc
+    return {
+        "N_CHOICES": product.n_choices,
+        "INT64": needs_int64(product, flags, stores.target()[0]),
+        "ACTIVATION": activation.fn,
+        "REDUCTION_N": activation.reduction_n,
+        "EPILOGUE": product.epilogue.specs.fn if stores.rows is None else None,
+        "SATURATE": product.saturate_inf,
+        # gfx950 has no tf32, and refuses it for 16 bits as well.
+        "PRECISION": "tf32" if product.allow_tf32 and not is_hip_cdna4() else "ieee",
+        "MAX_IMPRECISE": None if imprecise is None else min(imprecise, flags.block_k),
+        "BLOCK_M": flags.block_m,
+        "BLOCK_N": flags.block_n,
+        "BLOCK_K": flags.block_k,
+        "GROUP_M": flags.group_m,
+        "SPLIT_K": flags.split_k,
+        "SUBTILES": flags.epilogue_subtile or 1,
+    }
 
 
 def linear_of(product: Product) -> Linear:

@@ -14,25 +14,22 @@ from triton_kernels.matmul_ogs_details._kernel_arguments import (
     IN_PLACE,
     NO_ENDING,
     Stores,
+    constants_of,
     ending_of,
     ending_with,
     linear_of,
-    needs_int64,
     remote_of,
 )
 from triton_kernels.matmul_ogs_details._matmul_ogs import Rows, Slices, _matmul_ogs
 from triton_kernels.matmul_ogs_details._p_launch import can_use_tma, launch_persistent
-from triton_kernels.matmul_ogs_details.product import Function
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Function
 from triton_kernels.numerics import OutFlexData
-from triton_kernels.specialize import FnSpecs
-from triton_kernels.target_info import is_hip_cdna4
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
 if TYPE_CHECKING:
     from triton_kernels.matmul_ogs_details.opt_flags import OptFlags
     from triton_kernels.matmul_ogs_details.product import Product
 
-_NOTHING = Function(FnSpecs.default())
 
 # Elements of the result that a program of the finalising pass makes, and the widest tile of it.
 _FINALIZED = 1024
@@ -42,10 +39,9 @@ _WIDEST = 1024
 def multiply(product: Product) -> torch.Tensor:
     """The result, [B, rows, N / reduction_n] (or [E, rows, N] of an inner-ragged product).
 
+    It must not be empty.
     Rows of the result that belong to no slice, where nothing is scattered, are not written.
     """
-    if 0 in product.y_shape:
-        return _result(product)
     return multiply_as_planned(product, opt_flags.plan(product, can_use_tma(product)))
 
 
@@ -60,19 +56,13 @@ def multiply_as_planned(product: Product, flags: OptFlags) -> torch.Tensor:
     return stores.y
 
 
-def _result(product: Product) -> torch.Tensor:
-    if product.y is not None:
-        return product.y
-    return torch.empty(product.y_shape, dtype=product.y_dtype, device=product.x.device)
-
-
 def allocate(product: Product, flags: OptFlags) -> Stores:
     """The result and, where there is a finalising pass, what it reads.
 
     Splits are float32 and not activated yet.  Rows that are only to be added up are activated and
     of the type of the result, unless that has 8 bits, which are not enough to add up.
     """
-    y = _result(product)
+    y = product.result()
     scatters = product.scatter_to is not None
     split_k = flags.split_k
     # Without rows there is no program of the product to store zeros.
@@ -120,20 +110,15 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
             stores.y.zero_()
         return
 
-    if stores.rows is None:
-        y, y_strides = stores.y, (0, *stores.y.stride())
-    else:
-        y, y_strides = stores.rows, stores.rows.stride()
+    y, y_strides = stores.target()
     rows = IN_PLACE
     if stores.scatters:
         rows = Rows(product.gather, product.scatter_to, product.scatter_from)
     elif product.gather is not None:
         rows = Rows(product.gather, None, None)
-    activation, epilogue = product.activation, product.epilogue
-    imprecise = product.max_imprecise_acc
     launch(
         _matmul_ogs,
-        n_programs,
+        (n_programs,),
         (
             x,
             (x.stride(0) if inner is None else 0, x.stride(1), x.stride(2)),
@@ -147,8 +132,8 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
             linear_of(product),
             product.gammas,
             ending_of(product) if is_final else NO_ENDING,
-            activation.args,
-            epilogue.args if is_final else (),
+            product.activation.args,
+            product.epilogue.args if is_final else (),
             product.n_rows,
             n_result_rows(product),
             product.n_columns,
@@ -166,22 +151,10 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
             and x.stride(1) == 1
             and product.n_rows % 16 == 0,
             "MASK_K": inner is None and product.inner_size % block_k != 0,
-            "INT64": needs_int64(product, flags, y),
-            "ACTIVATION": activation.specs.fn,
-            "REDUCTION_N": activation.specs.reduction_n,
-            "EPILOGUE": epilogue.specs.fn if is_final else None,
-            "SATURATE": product.saturate_inf,
             "N_SHARDS": 1 if product.remote is None else product.remote.n_reduce_shards,
-            "PRECISION": "tf32" if product.allow_tf32 and not is_hip_cdna4() else "ieee",
-            "MAX_IMPRECISE": None if imprecise is None else min(imprecise, block_k),
-            "BLOCK_M": block_m,
-            "BLOCK_N": block_n,
-            "BLOCK_K": block_k,
-            "GROUP_M": flags.group_m,
             "XCDS": flags.xcd_swizzle,
-            "SPLIT_K": flags.split_k,
-            "SUBTILES": flags.epilogue_subtile or 1,
             "W_CACHE": flags.w_cache_modifier or "",
+            **constants_of(product, flags, stores),
         },
         num_warps=flags.num_warps,
         num_stages=flags.num_stages,
@@ -200,7 +173,7 @@ def finalize(product: Product, flags: OptFlags, stores: Stores) -> None:
     if stores.rows is None:
         return
     # What a kernel without splits stored is activated already.
-    activation = product.activation if flags.split_k > 1 else _NOTHING
+    activation = product.activation if flags.split_k > 1 else NO_FUNCTION
     launch_finalize(
         stores.rows,
         stores.y,
@@ -223,8 +196,8 @@ def sum_groups(
     *,
     out: torch.Tensor | None = None,
     out_dtype: torch.dtype | None = None,
-    activation: Function = _NOTHING,
-    epilogue: Function = _NOTHING,
+    activation: Function = NO_FUNCTION,
+    epilogue: Function = NO_FUNCTION,
     x_scale: torch.Tensor | None = None,
     y_flex: OutFlexData | None = None,
     saturate_inf: bool = False,
@@ -292,7 +265,7 @@ def launch_finalize(
         scatter_strides = (n_choices, 1)
     launch(
         _finalize,
-        programs_m * programs_n * n_matrices,
+        (programs_m * programs_n * n_matrices,),
         (
             x,
             x.stride(),

@@ -16,11 +16,10 @@ import triton
 import triton.language as tl
 
 from triton_kernels.matmul_ogs_details._common import (
-    finish_tile,
     load_block,
     load_source_rows,
-    split_columns,
     store_rows,
+    store_tile,
     swizzle2d,
     threadfence_system,
     xcd_swizzle,
@@ -197,6 +196,7 @@ def _matmul_ogs(
         expert, first, height = load_block(
             slices.blocks, slices.offs, slices.sizes, block_m, BLOCK_M
         )
+        height = tl.minimum(height, n_rows - first)  # sizes may be of more rows than there are
     else:
         expert = matrix
         first = block_m * BLOCK_M
@@ -266,52 +266,32 @@ def _matmul_ogs(
             w = _load_w(w_at + w_offset, w_exists, left, True, W_CACHE)
             acc = _add_product(acc, x, w, PRECISION, MAX_IMPRECISE)
 
-    y_row = row
-    if rows.scatter_to is not None:
-        y_row = tl.load(rows.scatter_to + row, mask=row_exists, other=-1)
-        row_exists = y_row >= 0
-    y_at = Y + split.to(tl.int64) * y_strides[0] + matrix.to(tl.int64) * y_strides[1]
-    # A partial sum keeps all columns, for the activation joins them later.
-    JOINED: tl.constexpr = 1 if SPLIT_K > 1 else REDUCTION_N
-    WIDTH: tl.constexpr = BLOCK_N // SUBTILES
-    parts = split_columns(acc, SUBTILES)
-    for i in tl.static_range(SUBTILES):
-        start_n = block_n * BLOCK_N + i * WIDTH
-        out = finish_tile(
-            parts[i],
-            row,
-            y_row,
-            row_exists,
-            start_n,
-            n_columns,
-            expert,
-            matrix,
-            split == 0,
-            linear,
-            gammas,
-            ending,
-            ACTIVATION,
-            activation_args,
-            REDUCTION_N,
-            EPILOGUE,
-            epilogue_args,
-            Y,
-            SATURATE,
-            SPLIT_K > 1,
-        )
-        y_column = start_n // JOINED + tl.arange(0, WIDTH // JOINED)
-        exists = row_exists[:, None] & (y_column < n_columns // JOINED)[None, :]
-        store_rows(
-            y_at,
-            y_strides[2],
-            y_strides[3],
-            out,
-            y_row,
-            exists,
-            y_column,
-            remote,
-            N_SHARDS,
-            INT64,
-        )
+    store_tile(
+        acc,
+        Y,
+        y_strides,
+        rows.scatter_to,
+        remote,
+        row,
+        row_exists,
+        block_n,
+        n_columns,
+        expert,
+        matrix,
+        split,
+        linear,
+        gammas,
+        ending,
+        ACTIVATION,
+        activation_args,
+        REDUCTION_N,
+        EPILOGUE,
+        epilogue_args,
+        SATURATE,
+        SPLIT_K,
+        SUBTILES,
+        N_SHARDS,
+        INT64,
+    )
     if remote is not None:
         threadfence_system(remote.handles)

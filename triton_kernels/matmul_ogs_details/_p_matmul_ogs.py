@@ -6,9 +6,8 @@ import triton
 import triton.language as tl
 
 from triton_kernels.matmul_ogs_details._common import (
-    finish_tile,
     load_source_rows,
-    split_columns,
+    store_tile,
     swizzle2d,
 )
 from triton_kernels.matmul_ogs_details._matmul_ogs import _load_x, _zero_unused_rows
@@ -75,7 +74,7 @@ def _p_matmul_ogs(
     n_matrices: B.  grid_m: row blocks of a matrix, unless the product is ragged.
 
     The loop over tiles is flattened into that over K: the loads of a tile are under way while the
-    one before it is finished (H100, bf16, 128 experts: 1.92 ms, 2.09 with two loops).  Which slice
+    one before it is finished (H100, bf16, 128 experts: 1.96 ms, 2.01 with two loops).  Which slice
     a tile is in, every program finds out among all of them, so that the tiles of a slice follow
     each other, row blocks first: they read the same columns of w at about the same time.
     Rows of x behind the slice are read along with its last block, and multiplied in vain.
@@ -145,55 +144,44 @@ def _p_matmul_ogs(
                 out_dtype=tl.float32,
             )
 
-        y_row = row
-        if rows.scatter_to is not None:
-            y_row = tl.load(rows.scatter_to + row, mask=row_exists, other=-1)
-            row_exists = y_row >= 0
-        y_at = Y + split.to(tl.int64) * y_strides[0] + matrix.to(tl.int64) * y_strides[1]
-        JOINED: tl.constexpr = 1 if SPLIT_K > 1 else REDUCTION_N
-        WIDTH: tl.constexpr = BLOCK_N // SUBTILES
-        parts = split_columns(acc, SUBTILES)
-        for i in tl.static_range(SUBTILES):
-            start_n = block_n * BLOCK_N + i * WIDTH
-            out = finish_tile(
-                parts[i],
-                row,
-                y_row,
-                row_exists,
-                start_n,
-                n_columns,
-                expert,
-                matrix,
-                split == 0,
-                linear,
-                gammas,
-                ending,
-                ACTIVATION,
-                activation_args,
-                REDUCTION_N,
-                EPILOGUE,
-                epilogue_args,
-                Y,
-                SATURATE,
-                SPLIT_K > 1,
-            )
-            y_column = start_n // JOINED + tl.arange(0, WIDTH // JOINED)
-            exists = row_exists[:, None] & (y_column < n_columns // JOINED)[None, :]
-            if INT64:
-                y_row = y_row.to(tl.int64)
-            at = y_at + y_row[:, None] * y_strides[2] + y_column[None, :] * y_strides[3]
-            tl.store(at, out, mask=exists)
+        store_tile(
+            acc,
+            Y,
+            y_strides,
+            rows.scatter_to,
+            None,
+            row,
+            row_exists,
+            block_n,
+            n_columns,
+            expert,
+            matrix,
+            split,
+            linear,
+            gammas,
+            ending,
+            ACTIVATION,
+            activation_args,
+            REDUCTION_N,
+            EPILOGUE,
+            epilogue_args,
+            SATURATE,
+            SPLIT_K,
+            SUBTILES,
+            1,
+            INT64,
+        )
 
 
-@triton.jit(do_not_specialize=["n_rows"])
-def _gather_rows(X, stride_m, rows, Y, n_rows, n_columns, N_CHOICES: tl.constexpr, C: tl.constexpr):
-    """Rows of x in the order of experts: a row a program.  Y: [n_rows, n_columns], contiguous.
+@triton.jit
+def _gather_rows(X, stride_m, gather, Y, n_columns, N_CHOICES: tl.constexpr, C: tl.constexpr):
+    """Rows of x in the order of experts: a row a program.  Y: contiguous.
 
     A batch that is large enough to be bound by operations gathers once, and not again for every
     tile of columns.
     """
     row = tl.program_id(0)
-    slot = tl.load(rows.gather + row)
+    slot = tl.load(gather + row)
     source = tl.maximum(slot, 0) // N_CHOICES
     at = X + source.to(tl.int64) * stride_m
     to = Y + row.to(tl.int64) * n_columns

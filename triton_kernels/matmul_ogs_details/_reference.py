@@ -11,11 +11,10 @@ from typing import TypeAlias
 
 import torch
 
-from triton_kernels.matmul_ogs_details.product import Function, InnerSlices, Product
+from triton_kernels.matmul_ogs_details.product import NO_FUNCTION, Function, InnerSlices, Product
 from triton_kernels.numerics import OutFlexData
 from triton_kernels.numerics_details.reference import LARGEST, scale_in, scale_out, stored
 from triton_kernels.reference_functions import reference_of
-from triton_kernels.specialize import FnSpecs
 from triton_kernels.tensor_details.checks import wrong_value
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 
@@ -27,7 +26,6 @@ RoundX: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 RoundY: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """float32 rows of the product, activated -> the rows as they are added up or stored."""
 
-_NOTHING = Function(FnSpecs.default())
 _NO_FLEX = OutFlexData()
 
 
@@ -192,8 +190,8 @@ def sum_groups(
     *,
     out: torch.Tensor | None = None,
     out_dtype: torch.dtype | None = None,
-    activation: Function = _NOTHING,
-    epilogue: Function = _NOTHING,
+    activation: Function = NO_FUNCTION,
+    epilogue: Function = NO_FUNCTION,
     x_scale: torch.Tensor | None = None,
     y_flex: OutFlexData | None = None,
     saturate_inf: bool = False,

@@ -13,7 +13,7 @@ from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
 if TYPE_CHECKING:
     from triton_kernels.numerics import OutFlexData
 
-__all__ = ["Function", "InnerSlices", "Product", "Remote"]
+__all__ = ["NO_FUNCTION", "Function", "InnerSlices", "Product", "Remote"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Function:
 
     specs: FnSpecs
     args: tuple[Any, ...] = ()
+
+
+NO_FUNCTION = Function(FnSpecs.default())
+"""Nothing is called."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,12 @@ class Product:
     allow_tf32: bool
     max_imprecise_acc: int | None
     bitwise_invariant: bool
+
+    def result(self) -> torch.Tensor:
+        """Memory for the result: y, or new."""
+        if self.y is not None:
+            return self.y
+        return torch.empty(self.y_shape, dtype=self.y_dtype, device=self.x.device)
 
     @property
     def n_batches(self) -> int:

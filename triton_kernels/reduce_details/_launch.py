@@ -31,7 +31,7 @@ def reduce(call: Reduction) -> tuple[torch.Tensor, torch.Tensor | None]:
     plan = plan_reduce(n_rows, n_terms, n_columns, call.x.element_size(), _run(x), multiple)
     launch(
         _reduce,
-        plan.n_programs,
+        (plan.n_programs,),
         (
             x,
             _operand(call.x_mxscale, axes),

@@ -34,7 +34,7 @@ def forward(
     plan = plan_swiglu(n_rows_max, n_columns, a.element_size())
     launch(
         _swiglu,
-        plan.n_programs,
+        (plan.n_programs,),
         (
             a,
             *collapse(leading, a.stride()[:-1]),
@@ -77,7 +77,7 @@ def backward(
     out_sizes, out_strides = collapse(leading, outer)
     launch(
         _swiglu_backward,
-        plan.n_programs,
+        (plan.n_programs,),
         (
             a,
             *collapse(leading, a.stride()[:-1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from triton_kernels.launching import launch
 from triton_kernels.target_info import is_hip
 from triton_kernels.tensor_details.bitmatrix_details.words import WORD_BITS, n_words
 from triton_kernels.tensor_details.padding import RowCount
@@ -35,31 +36,37 @@ def select(
     padded_rows = -(-n_rows_max // WORD_BITS) * WORD_BITS
     words = torch.empty((n_words(n_columns), padded_rows), dtype=torch.uint32, device=x.device)
     stride_gm, stride_gn = (0, 0) if y_indx is None else y_indx.stride()
-    _topk_forward[(tiles.n_tiles,)](
-        x,
-        *x.stride(),
-        y_indx,
-        stride_gm,
-        stride_gn,
-        vals,
-        kept,
-        words,
-        padded_rows,
-        None,
-        None,
-        n_rows_max,
-        n_rows,
-        tiles.rows_per_tile,
-        n_columns=n_columns,
-        K=k,
-        SOFTMAX=apply_softmax,
-        SOFTMAX_FIRST=False,
-        R=tiles.rows,
-        C=tiles.columns,
-        KP=tiles.choices,
-        LANES=tiles.lanes,
-        PACKED=False,
-        OVERLAP=False,
+    launch(
+        _topk_forward,
+        (tiles.n_tiles,),
+        (
+            x,
+            *x.stride(),
+            y_indx,
+            stride_gm,
+            stride_gn,
+            vals,
+            kept,
+            words,
+            padded_rows,
+            None,
+            None,
+            n_rows_max,
+            n_rows,
+            tiles.rows_per_tile,
+        ),
+        {
+            "n_columns": n_columns,
+            "K": k,
+            "SOFTMAX": apply_softmax,
+            "SOFTMAX_FIRST": False,
+            "R": tiles.rows,
+            "C": tiles.columns,
+            "KP": tiles.choices,
+            "LANES": tiles.lanes,
+            "PACKED": False,
+            "OVERLAP": False,
+        },
         num_warps=tiles.num_warps,
     )
     return vals, indx, words.as_strided((n_rows_max, words.shape[0]), (1, words.stride(0)))
@@ -84,24 +91,30 @@ def select_backward(
     tiles = plan_search(n_rows_max, n_columns, k, wide_warps=is_hip())
     rows = max(1, min(tiles.rows, 512 // tiles.choices))
     dx = torch.empty((n_rows_max, n_columns), dtype=x.dtype, device=x.device)
-    _topk_backward[(-(-n_rows_max // rows),)](
-        x,
-        *x.stride(),
-        indx,
-        *indx.stride(),
-        dy_vals,
-        *(dy_vals.stride() if dispatch is None else (0, dy_vals.stride(0))),
-        dispatch,
-        dx,
-        n_rows_max,
-        n_rows,
-        n_columns=n_columns,
-        K=k,
-        SOFTMAX=apply_softmax,
-        SOFTMAX_FIRST=softmax_first,
-        R=rows,
-        C=tiles.columns,
-        KP=tiles.choices,
+    launch(
+        _topk_backward,
+        (-(-n_rows_max // rows),),
+        (
+            x,
+            *x.stride(),
+            indx,
+            *indx.stride(),
+            dy_vals,
+            *(dy_vals.stride() if dispatch is None else (0, dy_vals.stride(0))),
+            dispatch,
+            dx,
+            n_rows_max,
+            n_rows,
+        ),
+        {
+            "n_columns": n_columns,
+            "K": k,
+            "SOFTMAX": apply_softmax,
+            "SOFTMAX_FIRST": softmax_first,
+            "R": rows,
+            "C": tiles.columns,
+            "KP": tiles.choices,
+        },
         num_warps=tiles.num_warps,
     )
     return dx

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from triton_kernels.launching import launch
 from triton_kernels.target_info import overlaps_launches
 from triton_kernels.tensor_details.bitmatrix_details._sort import _place_slots, _scan_counts
 from triton_kernels.tensor_details.bitmatrix_details._sum_rows import _sum_bitmatrix_rows
@@ -49,31 +50,37 @@ def count_given(
     """The launch before `place_slots` for given columns: fills `ranked`, returns the counts."""
     n_rows_max, k = indx.shape
     counts = torch.empty((tiles.n_tiles, n_columns), dtype=torch.int32, device=indx.device)
-    _topk_forward[(tiles.n_tiles,)](
-        None,
-        0,
-        0,
-        indx,
-        *indx.stride(),
-        None,
-        None,
-        None,
-        0,
-        ranked,
-        counts,
-        n_rows_max,
-        n_rows,
-        tiles.rows_per_tile,
-        n_columns=n_columns,
-        K=k,
-        SOFTMAX=False,
-        SOFTMAX_FIRST=False,
-        R=tiles.rows,
-        C=tiles.columns,
-        KP=tiles.choices,
-        LANES=0,
-        PACKED=False,
-        OVERLAP=overlaps_launches(),
+    launch(
+        _topk_forward,
+        (tiles.n_tiles,),
+        (
+            None,
+            0,
+            0,
+            indx,
+            *indx.stride(),
+            None,
+            None,
+            None,
+            0,
+            ranked,
+            counts,
+            n_rows_max,
+            n_rows,
+            tiles.rows_per_tile,
+        ),
+        {
+            "n_columns": n_columns,
+            "K": k,
+            "SOFTMAX": False,
+            "SOFTMAX_FIRST": False,
+            "R": tiles.rows,
+            "C": tiles.columns,
+            "KP": tiles.choices,
+            "LANES": 0,
+            "PACKED": False,
+            "OVERLAP": overlaps_launches(),
+        },
         num_warps=tiles.num_warps,
     )
     return counts
@@ -102,44 +109,56 @@ def place_slots(
     overlap = overlaps_launches()
     overlapped = {"launch_pdl": True} if overlap else {}
     if sort.scans:
-        _scan_counts[(-(-n_columns // sort.scan_columns),)](
-            counts,
-            col_sum,
-            n_tiles,
-            n_columns=n_columns,
-            TILES=sort.scan_tiles,
-            COLUMNS=sort.scan_columns,
-            OVERLAP=overlap,
+        launch(
+            _scan_counts,
+            (-(-n_columns // sort.scan_columns),),
+            (
+                counts,
+                col_sum,
+                n_tiles,
+            ),
+            {
+                "n_columns": n_columns,
+                "TILES": sort.scan_tiles,
+                "COLUMNS": sort.scan_columns,
+                "OVERLAP": overlap,
+            },
             num_warps=8,
             **overlapped,
         )
     n_sizes, width = (0, 0) if schedule is None else schedule.shape
-    _place_slots[(n_tiles + n_sizes * sort.programs_per_size,)](
-        counts,
-        n_tiles,
-        dispatch.shape[0],
-        sort.slots_per_tile,
-        ranked,
-        vals,
-        gates,
-        combine,
-        dispatch,
-        col_sum,
-        offs,
-        stride_offs,
-        schedule,
-        0 if schedule is None else schedule.stride(0),
-        width,
-        n_columns=n_columns,
-        EVERY_SLOT_USED=every_slot_used,
-        C=sort.columns,
-        T=sort.slots_at_a_time,
-        TILES=sort.tiles_at_a_time,
-        BLOCKS=sort.blocks_at_a_time,
-        PROGRAMS_PER_SIZE=sort.programs_per_size,
-        SCANNED=sort.scans,
-        PACKED=sort.packed,
-        OVERLAP=overlap,
+    launch(
+        _place_slots,
+        (n_tiles + n_sizes * sort.programs_per_size,),
+        (
+            counts,
+            n_tiles,
+            dispatch.shape[0],
+            sort.slots_per_tile,
+            ranked,
+            vals,
+            gates,
+            combine,
+            dispatch,
+            col_sum,
+            offs,
+            stride_offs,
+            schedule,
+            0 if schedule is None else schedule.stride(0),
+            width,
+        ),
+        {
+            "n_columns": n_columns,
+            "EVERY_SLOT_USED": every_slot_used,
+            "C": sort.columns,
+            "T": sort.slots_at_a_time,
+            "TILES": sort.tiles_at_a_time,
+            "BLOCKS": sort.blocks_at_a_time,
+            "PROGRAMS_PER_SIZE": sort.programs_per_size,
+            "SCANNED": sort.scans,
+            "PACKED": sort.packed,
+            "OVERLAP": overlap,
+        },
         num_warps=sort.num_warps,
         **overlapped,
     )
@@ -156,17 +175,23 @@ def sum_rows(
     rows = max(1, min(64, 1 << (block_size - 1).bit_length()))
     if n_blocks and width:
         words = words if words.dtype == torch.int32 else words.view(torch.int32)
-        _sum_bitmatrix_rows[(n_blocks, width)](
-            words,
-            *words.stride(),
-            sums,
-            partials,
-            n_blocks,
-            n_rows_max,
-            n_rows,
-            n_columns,
-            block_size,
-            ROWS=rows,
+        launch(
+            _sum_bitmatrix_rows,
+            (n_blocks, width),
+            (
+                words,
+                *words.stride(),
+                sums,
+                partials,
+                n_blocks,
+                n_rows_max,
+                n_rows,
+                n_columns,
+                block_size,
+            ),
+            {
+                "ROWS": rows,
+            },
             num_warps=4,
         )
     return sums, partials.t()
