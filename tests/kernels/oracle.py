@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -16,6 +18,17 @@ def fresh(*parameters: object) -> tuple[random.Random, torch.Generator]:
     """Sources of random numbers that depend on the test's parameters alone."""
     seed = zlib.crc32(repr(parameters).encode())
     return random.Random(seed), torch.Generator().manual_seed(seed)
+
+
+def moved(value: Any, device: torch.device | str) -> Any:
+    """A tensor, or a record of them, on this device; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    names = [field.name for field in dataclasses.fields(value)]
+    there = {name: moved(getattr(value, name), device) for name in names}
+    return dataclasses.replace(value, **there)
 
 
 def ranked_columns(row: Sequence[float]) -> list[int]:

@@ -15,7 +15,6 @@ Arguments name the cases to run; none: all of them.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -59,16 +58,6 @@ CASES: dict[str, Callable[[], None]] = {
     for shape in (*SHAPES, *EXTREMES)
     if "simulated_ep" not in name or shape[2] % 4 == 0
 }
-
-
-def on_gpu(value: object) -> object:
-    """A tensor, or a record of them, on the GPU; anything else as it is."""
-    if isinstance(value, torch.Tensor):
-        return value.cuda()
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return value
-    names = [field.name for field in dataclasses.fields(value)]
-    return dataclasses.replace(value, **{name: on_gpu(getattr(value, name)) for name in names})
 
 
 # --- products
@@ -129,7 +118,7 @@ def check_product(call: Call) -> None:
         print(f"  needs compute capability {least}")
         return
     given = make(call, torch.device("cpu"))
-    got = compute(Given(*map(on_gpu, given)))  # type: ignore[arg-type]
+    got = compute(Given(*(oracle.moved(value, "cuda") for value in given)))
     torch.cuda.synchronize()
     for tensor, expected in zip(got, compute(given), strict=True):
         assert_close(expected.float(), tensor.cpu(), verbose=False)
@@ -176,13 +165,12 @@ def check_swiglu() -> None:
     a, dout = torch.randn(37, 102, generator=source), torch.randn(37, 51, generator=source)
     results = []
     for device in ("cuda", "cpu"):
-        move = on_gpu if device == "cuda" else lambda value: value
-        metadata = make_ragged_tensor_metadata(move(sizes), 37)
+        metadata = make_ragged_tensor_metadata(sizes.to(device), 37)
         data = RoutingData(metadata.batch_sizes, metadata.batch_sizes, 3, 1, metadata)
         for routing_data in (None, data):
-            leaf = move(a).detach().requires_grad_()
+            leaf = a.to(device).detach().requires_grad_()
             out = swiglu(leaf, 1.1, PrecisionConfig(1.4), routing_data)
-            out.backward(move(dout))
+            out.backward(dout.to(device))
             results += [out.detach(), leaf.grad]
     torch.cuda.synchronize()
     for tensor, expected in zip(results[:4], results[4:], strict=True):

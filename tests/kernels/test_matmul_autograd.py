@@ -88,11 +88,14 @@ class Call:
         """The rows of the result that are defined; all of them if it is to be `whole`."""
         x = tensors["x"]
         assert x is not None
+        routing_data = None if x.ndim == 3 else self.routing.data(self.ragged)
+        gather = self.routing.gather() if self.gathers else None
+        scatter = self.routing.scatter() if self.scatters else None
         result = matmul_ogs(
             **tensors,
-            routing_data=None if x.ndim == 3 else self.routing.data(self.ragged),
-            gather_indx=self.routing.gather() if self.gathers else None,
-            scatter_indx=self.routing.scatter() if self.scatters else None,
+            routing_data=oracle.moved(routing_data, x.device),
+            gather_indx=oracle.moved(gather, x.device),
+            scatter_indx=oracle.moved(scatter, x.device),
             precision_config=self.precision,
             out_alpha=self.alpha,
             fused_activation=ACTIVATIONS[self.activation][0],
@@ -226,7 +229,7 @@ def make(
 def weights_like(result: torch.Tensor) -> torch.Tensor:
     """A number for each element of a result: its gradient."""
     numbers = torch.linspace(-1, 1, result.numel(), dtype=torch.float64).view(result.shape)
-    return numbers.sin().to(result.dtype)
+    return numbers.sin().to(result)
 
 
 def gradients(
@@ -234,18 +237,20 @@ def gradients(
     tensors: dict[str, torch.Tensor | None],
     needed: tuple[str, ...] = DIFFERENTIABLE,
     dtype: torch.dtype | None = None,
+    device: str = "cpu",
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The result, and the gradients of a sum of it with weights that differ."""
+    """The result, and the gradients of a sum of it with weights that differ; computed there."""
     leaves = {
         name: tensor
         if tensor is None
-        else tensor.detach().to(dtype or tensor.dtype).requires_grad_(name in needed)
+        else tensor.detach().to(device, dtype or tensor.dtype).requires_grad_(name in needed)
         for name, tensor in tensors.items()
     }
     result = function(leaves)
     (result * weights_like(result)).sum().backward()
     found = {name: leaf.grad for name, leaf in leaves.items() if leaf is not None}
-    return result.detach(), {name: grad for name, grad in found.items() if grad is not None}
+    grads = {name: grad.cpu() for name, grad in found.items() if grad is not None}
+    return result.detach().cpu(), grads
 
 
 def assert_agree(
@@ -260,8 +265,8 @@ def assert_agree(
         assert (difference <= allowed).all(), f"{name}: off by {difference.max():.3g}"
 
 
-def same_as_float64(call: Call, tolerance: float = 2e-5) -> None:
-    result, got = gradients(call.op, call.tensors)
+def same_as_float64(call: Call, tolerance: float = 2e-5, device: str = "cpu") -> None:
+    result, got = gradients(call.op, call.tensors, device=device)
     # The oracle must not touch what is NaN, but torch's gradient of a row that is not taken is 0.
     expected, want = gradients(call.expected, call.tensors, dtype=torch.float64)
     for name, gradient in got.items():
@@ -297,6 +302,23 @@ def test_gradients_are_what_float64_says(
     rows: str, bias: str, has_gammas: bool, alpha: float | None, activation: str
 ) -> None:
     same_as_float64(make("every", rows, bias, has_gammas, alpha, activation))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(F32, 2e-5), (BF16, 2**-6)])
+@pytest.mark.parametrize(("rows", "bias", "has_gammas", "alpha", "activation"), CASES)
+def test_gradients_on_a_gpu_are_what_float64_says(
+    rows: str,
+    bias: str,
+    has_gammas: bool,
+    alpha: float | None,
+    activation: str,
+    dtype: torch.dtype,
+    tolerance: float,
+) -> None:
+    call = make("gpu", rows, bias, has_gammas, alpha, activation, dtype=dtype)
+    same_as_float64(call, tolerance, "cuda")
 
 
 @pytest.mark.parametrize("rows", ["plain", "batched", "ragged", "ragged gather"])
