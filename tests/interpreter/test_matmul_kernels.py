@@ -231,6 +231,27 @@ def test_each_slice_meets_its_own_matrix_and_other_rows_are_not_read(plan):
     check(p, plan)
 
 
+@pytest.mark.parametrize("split_k", [1, 2])
+@pytest.mark.parametrize("n_columns", [10, 140])
+def test_rows_of_no_slice_keep_what_they_held_and_are_not_reported(split_k, n_columns):
+    used = sum(SIZES)
+    x, w = randn(1, used + 21, 72), randn(len(SIZES), 72, n_columns)
+    memory, actual = torch.full((1, used + 21, n_columns), 7.0).to(E4M3), torch.zeros(1)
+    p = product_of(
+        x,
+        w,
+        slices=slices_of(SIZES),
+        y=memory,
+        y_dtype=E4M3,
+        y_flex=OutFlexData(None, torch.ones(1), actual),
+    )
+    _launch.multiply_as_planned(p, plan_of(split_k=split_k))
+    wanted = expected(p)[:, :used]
+    close(memory[:, :used], wanted)
+    assert bool((memory[:, used:].float() == 7.0).all())
+    torch.testing.assert_close(actual[0].double(), wanted.abs().max() / 448, rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("is_persistent", [False, True])
 def test_sizes_of_more_rows_than_there_are_reach_nothing_else(is_persistent):
     """The reads and writes of the interpreter are checked; the rows that there are, are right."""

@@ -194,7 +194,7 @@ class Call(NamedTuple):
 
     @property
     def rounds_rows_first(self) -> bool:
-        """Whether rows are stored in 16 bits before they are added up, and then in 8."""
+        """Whether rows are stored in 16 bits before they are added up and stored again."""
         is_stored_at_once = self.rows.fused or not self.rows.scatters
         return not is_stored_at_once and self.problem.split_k == 1
 

@@ -87,14 +87,14 @@ def choose_and_learn(op: Callable[..., object], batch: Batch) -> list[torch.Tens
 def sort(op: Callable[..., object], batch: Batch) -> list[torch.Tensor]:
     results = []
     for given in (None, batch.given):
-        chosen = topk_torch(batch.logits, batch.k, y_indx=given, n_rows=batch.count)
+        chosen = topk(batch.logits, batch.k, y_indx=given, n_rows=batch.count)
         result = op(chosen.indx, chosen.mask)
         results += [result.col_sum, result.combine_indx, result.dispatch_indx]
     return results
 
 
 def count_bits(op: Callable[..., object], batch: Batch) -> list[torch.Tensor]:
-    mask = topk_torch(batch.logits, batch.k, n_rows=batch.count).mask
+    mask = topk(batch.logits, batch.k, n_rows=batch.count).mask
     return [*op(mask, 32), *op(mask, 7)]
 
 
@@ -110,7 +110,7 @@ def schedule(make: Callable[..., object], remap: Callable[..., object], batch: B
 
 
 def compact(op: Callable[..., object], batch: Batch) -> list[torch.Tensor]:
-    mask = topk_torch(batch.logits, batch.k, n_rows=batch.count).mask
+    mask = topk(batch.logits, batch.k, n_rows=batch.count).mask
     return list(op(batch.logits[:, : batch.k], batch.given, mask))
 
 

@@ -11,6 +11,7 @@ import triton.language as tl
 from triton_kernels.matmul_ogs_details._common import (
     activate,
     finish_rows,
+    load_block,
     store_rows,
     threadfence_system,
 )
@@ -78,6 +79,7 @@ def _finalize(
     y_strides,
     scatter_from,
     scatter_strides,
+    slices,
     remote,
     gammas,
     ending,
@@ -94,6 +96,7 @@ def _finalize(
     EPILOGUE: tl.constexpr,
     SATURATE: tl.constexpr,
     N_SHARDS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     R: tl.constexpr,
     C: tl.constexpr,
 ):
@@ -104,14 +107,23 @@ def _finalize(
     Y: by matrix, row, column; n_rows x n_columns each.
     scatter_from: int32, the N_CHOICES rows that are added up for each row of the result, negative
         for none; strides by row and choice.  None: row by row.
+    slices: `Slices` in blocks of BLOCK_M rows, a multiple of R: only rows of a slice are read and
+        stored.  None: all rows.
     gammas: float32 by row of X.
     """
     pid = tl.program_id(0)
     block_n = pid % n_programs_n
     block_m = (pid // n_programs_n) % n_programs_m
     matrix = pid // (n_programs_n * n_programs_m)
-    row = block_m * R + tl.arange(0, R)
-    row_exists = row < n_rows
+    if slices is not None:
+        _, first, height = load_block(
+            slices.blocks, slices.offs, slices.sizes, block_m * R // BLOCK_M, BLOCK_M
+        )
+        row = first + block_m * R % BLOCK_M + tl.arange(0, R)
+        row_exists = row < tl.minimum(first + height, n_rows)
+    else:
+        row = block_m * R + tl.arange(0, R)
+        row_exists = row < n_rows
     start_n = block_n * C
     x_column = start_n * REDUCTION_N + tl.arange(0, C * REDUCTION_N)
     x_column_exists = x_column < n_columns * REDUCTION_N

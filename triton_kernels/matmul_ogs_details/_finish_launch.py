@@ -23,5 +23,6 @@ def finish(product: Product, rows: torch.Tensor) -> torch.Tensor:
             gammas=product.gammas,
             ending=ending_of(product),
             n_rows=product.y_shape[1],
+            slices=product.slices if product.scatter_from is None else None,
         )
     return y

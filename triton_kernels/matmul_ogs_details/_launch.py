@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _FINALIZED = 1024
 _WIDEST = 1024
 
+# It takes rows of slices in blocks of the smallest size that schedules have: the fewest are wasted.
+_FINALIZED_BLOCK = 16
+
 
 def multiply(product: Product) -> torch.Tensor:
     """The result, [B, rows, N / reduction_n] (or [E, rows, N] of an inner-ragged product).
@@ -78,10 +81,7 @@ def allocate(product: Product, flags: OptFlags) -> Stores:
         dtype = torch.float32
     else:
         dtype = torch.bfloat16 if product.y_dtype.itemsize == 1 else product.y_dtype
-    # The finalising pass reads every row, and reports on it; those of no slice must not count.
-    reports = product.y_flex.actual_scale is not None or product.y_flex.checksum_scale is not None
-    create = torch.zeros if reports and product.slices is not None and not scatters else torch.empty
-    return Stores(y, create(shape, dtype=dtype, device=y.device), False)
+    return Stores(y, torch.empty(shape, dtype=dtype, device=y.device), False)
 
 
 def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
@@ -94,10 +94,7 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
     grid_m = -(-product.n_rows // block_m)
     parts = None
     if slices is not None:
-        blocks = slices.block_schedule(block_m)
-        grid_m = RaggedTensorMetadata.n_blocks(product.n_slices, product.n_rows, block_m)
-        grid_m = min(grid_m, blocks.shape[0])
-        parts = Slices(slices.batch_sizes, slices.batch_offs, blocks)
+        parts, grid_m = row_blocks(slices, product.n_rows, block_m)
     elif inner is not None:
         slices = inner.metadata
         n_matrices = product.n_slices
@@ -162,6 +159,13 @@ def launch_product(product: Product, flags: OptFlags, stores: Stores) -> None:
     )
 
 
+def row_blocks(metadata: RaggedTensorMetadata, n_rows: int, block_m: int) -> tuple[Slices, int]:
+    """(slices in blocks of so many rows, how many blocks `n_rows` rows have at most)."""
+    blocks = metadata.block_schedule(block_m)
+    n_blocks = min(metadata.n_blocks(metadata.n_slices, n_rows, block_m), blocks.shape[0])
+    return Slices(metadata.batch_sizes, metadata.batch_offs, blocks), n_blocks
+
+
 def n_result_rows(product: Product) -> int:
     """Rows of the result; remote buffers have so many for each of the ranks that send."""
     n_rows = product.y_shape[1]
@@ -185,6 +189,7 @@ def finalize(product: Product, flags: OptFlags, stores: Stores) -> None:
         ending=ending_of(product),
         remote=remote_of(product, stores.y),
         n_rows=n_result_rows(product),
+        slices=product.slices if product.scatter_from is None else None,
         n_shards=1 if product.remote is None else product.remote.n_reduce_shards,
         saturate_inf=product.saturate_inf,
     )
@@ -243,6 +248,7 @@ def launch_finalize(
     activation: Function,
     epilogue: Function,
     n_rows: int,
+    slices: RaggedTensorMetadata | None = None,
     x_scale: torch.Tensor | None = None,
     gammas: torch.Tensor | None = None,
     ending: Ending = NO_ENDING,
@@ -253,12 +259,18 @@ def launch_finalize(
     """Launch `_finalize` on x [splits, B, M, N] and y [B, rows, N'].
 
     scatter_from: int32 [n_rows, n_choices], or all of them in one dimension, side by side.
+    slices: only rows of these are read and stored.
     """
     n_matrices, _, n_columns = y.shape
     reduction_n = activation.specs.reduction_n
     columns = min(_WIDEST // reduction_n, 1 << (n_columns - 1).bit_length())
     rows = max(1, min(_FINALIZED // (columns * reduction_n), 1 << (n_rows - 1).bit_length()))
     programs_m, programs_n = -(-n_rows // rows), -(-n_columns // columns)
+    parts = None
+    if slices is not None:
+        rows = min(rows, _FINALIZED_BLOCK)
+        parts, n_blocks = row_blocks(slices, n_rows, _FINALIZED_BLOCK)
+        programs_m = n_blocks * (_FINALIZED_BLOCK // rows)
     if scatter_from is not None and scatter_from.ndim == 2:
         scatter_strides = scatter_from.stride()
     else:
@@ -274,6 +286,7 @@ def launch_finalize(
             y.stride(),
             scatter_from,
             scatter_strides,
+            parts,
             remote,
             gammas,
             ending,
@@ -292,6 +305,7 @@ def launch_finalize(
             "EPILOGUE": epilogue.specs.fn,
             "SATURATE": saturate_inf,
             "N_SHARDS": n_shards,
+            "BLOCK_M": _FINALIZED_BLOCK,
             "R": rows,
             "C": columns,
         },
