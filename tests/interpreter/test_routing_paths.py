@@ -89,22 +89,24 @@ class Way(NamedTuple):
 
 TILES = {"_SMALL_BATCH_SLOTS": 0}
 SCAN = {**TILES, "_TWO_LAUNCHES_SLOTS": -1, "_PACKED_COUNTS": 0}
-TWO_TILES = {"_MOST_TILES": 2, "_LANES_MOST_TILES": 2}
+
+
+def most_tiles(n: int) -> dict[str, int]:
+    return dict.fromkeys(("_MOST_TILES", "_LANES_MOST_TILES", "_NARROW_LANES_MOST_TILES"), n)
+
+
 WAYS = {
     "one program": Way({}, SMALL, 1),
     "one program, whole warps": Way({"_LANES_MOST_CHOICES": 0}, SMALL, 1),
     "tiles": Way(TILES, TWO),
     "tiles whose counts are words": Way({**TILES, "_PACKED_COUNTS": 0}, TWO),
     "tiles and a scan": Way(SCAN, THREE),
-    "tiles of several chunks": Way({**TILES, **TWO_TILES, "_LANES_TILES": 4096}, TWO, 2),
-    "chunks and a scan": Way({**SCAN, **TWO_TILES, "_LANES_TILES": 4096}, THREE, 2),
+    "tiles of several chunks": Way({**TILES, **most_tiles(2), "_LANES_TILES": 4096}, TWO, 2),
+    "chunks and a scan": Way({**SCAN, **most_tiles(2), "_LANES_TILES": 4096}, THREE, 2),
     "chunks as their numbers have bits": Way(
-        {**TILES, "_MOST_TILES": 1, "_LANES_MOST_TILES": 1, "_MOST_SLOTS_OF_A_COLUMN": 256}, TWO
+        {**TILES, **most_tiles(1), "_MOST_SLOTS_OF_A_COLUMN": 256}, TWO
     ),
-    "few lanes": Way({**TILES, "_MANY_ROWS": 0, "_WHOLE_WARP_ROWS": 1 << 30}, TWO),
-    "few lanes, tiles of 64 rows": Way(
-        {**TILES, "_MANY_ROWS": 0, "_WHOLE_WARP_ROWS": 1 << 30, "_LANES_TILES": 1}, TWO
-    ),
+    "lanes with several rows each": Way({**TILES, "_LANES_TILES": 1}, TWO),
     "whole warps": Way({**TILES, "_LANES_MOST_CHOICES": 0, "_PACKED_COUNTS": 0}, TWO),
     "whole warps and a scan": Way({**SCAN, "_LANES_MOST_CHOICES": 0}, THREE),
 }
@@ -113,8 +115,7 @@ WAYS = {
 ONLY_SEARCHED = {
     "one program, whole warps",
     "tiles whose counts are words",
-    "few lanes",
-    "few lanes, tiles of 64 rows",
+    "lanes with several rows each",
     "whole warps",
     "whole warps and a scan",
 }
@@ -178,15 +179,15 @@ def test_more_than_4096_slots_take_as_many_launches_as_planned(launched, columns
     check(result, logits, k, False, n_rows, None if given is None else given.tolist())
 
 
-@pytest.mark.parametrize("rows", [32, 64])
-def test_tiles_use_every_bit_of_the_words_that_number_their_rows(limit, rows):
+@pytest.mark.parametrize("most_choices", [0, 16])
+def test_tiles_use_every_bit_of_the_words_that_number_their_rows(limit, most_choices):
     # All rows choose the same experts: the numbers of a tile's slots reach the last one.
-    limit(_LANES_MOST_CHOICES=0 if rows == 32 else 16, _LANES_TILES=16, _MANY_ROWS=0)
+    limit(_LANES_MOST_CHOICES=most_choices, _LANES_TILES=16)
     logits = torch.zeros(1030, 13)
     logits[:, 4:7] = 1
     check(legacy_routing(logits, 3), logits, 3, False, 1030)
     plan = _launch.plan_routing(1030, 13, 3, given=False, softmax_first=False, n_sizes=4)
-    assert plan.tiles.rows == rows
+    assert plan.tiles.rows == 32
 
 
 @pytest.mark.parametrize("n_rows", [4, 67, 1400])
@@ -356,14 +357,14 @@ def hostile(n_rows: int, n_columns: int, generator: torch.Generator) -> torch.Te
 LANES = {"_LANES_MOST_COLUMNS": 1024, "_WHOLE_WARP_ROWS": 1 << 30, "_LANES_TILES": 1}
 
 
-@pytest.mark.parametrize("many_rows", [0, 1 << 30])
+@pytest.mark.parametrize("n_tiles", [1, 128])
 @pytest.mark.parametrize(
     ("n_columns", "k"),
     [(32, 4), (13, 13), (100, 1), (128, 2), (128, 7), (256, 8), (200, 16), (384, 6), (1024, 3)],
 )
-def test_lanes_choose_exactly_the_best_of_rows_that_confuse(limit, many_rows, n_columns, k):
-    limit(**LANES, _MANY_ROWS=many_rows)
-    _, generator = oracle.fresh(many_rows, n_columns, k)
+def test_lanes_choose_exactly_the_best_of_rows_that_confuse(limit, n_tiles, n_columns, k):
+    limit(**LANES | {"_LANES_TILES": n_tiles})
+    _, generator = oracle.fresh(n_tiles, n_columns, k)
     x = hostile(16, n_columns, generator)
     # All that matter in one lane, of few or of many.
     x[0, : n_columns // 8] = x[8, :4] = torch.randn(1, generator=generator).abs() + 9
@@ -377,7 +378,7 @@ def test_lanes_choose_exactly_the_best_of_rows_that_confuse(limit, many_rows, n_
 @pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (100, 1), (128, 4), (256, 8), (384, 6)])
 def test_lanes_choose_exactly_between_two_at_the_edge(limit, sm_first, n_columns, k):
     """All other entries are far from each other."""
-    limit(**LANES, _MANY_ROWS=0)
+    limit(**LANES)
     _, generator = oracle.fresh(sm_first, n_columns, k)
     rank = torch.rand(16, n_columns, generator=generator).argsort(1)
     x = rank / 4.0
@@ -391,7 +392,7 @@ def test_lanes_choose_exactly_between_two_at_the_edge(limit, sm_first, n_columns
 @pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (128, 4), (256, 7), (256, 8), (384, 6)])
 @pytest.mark.parametrize("place", ["three at the edge", "in one lane"])
 def test_lanes_choose_exactly_among_several_that_are_alike(limit, place, n_columns, k):
-    limit(**LANES, _MANY_ROWS=0)
+    limit(**LANES)
     _, generator = oracle.fresh(place, n_columns, k)
     rank = torch.rand(16, n_columns, generator=generator).argsort(1)
     if place == "in one lane":
@@ -408,7 +409,7 @@ def test_lanes_choose_exactly_among_several_that_are_alike(limit, place, n_colum
 
 @pytest.mark.parametrize(("n_columns", "k"), [(32, 4), (256, 8)])
 def test_lanes_choose_exactly_after_a_softmax_of_whole_rows(limit, n_columns, k):
-    limit(**LANES, _MANY_ROWS=0)
+    limit(**LANES)
     _, generator = oracle.fresh(n_columns, k)
     # Of powers of two the softmax is the same however it is computed, and full of ties.
     x = math.log(2) * torch.randint(-30, 2, (16, n_columns), generator=generator)
@@ -418,7 +419,7 @@ def test_lanes_choose_exactly_after_a_softmax_of_whole_rows(limit, n_columns, k)
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_lanes_choose_exactly_where_16_bits_make_many_ties(limit, dtype):
-    limit(**LANES, _MANY_ROWS=0)
+    limit(**LANES)
     _, generator = oracle.fresh(dtype)
     x = hostile(16, 256, generator).to(dtype)
     assert torch.equal(topk(x, 8).indx, as_reference(lambda: topk(x, 8).indx))

@@ -20,7 +20,7 @@ from triton_kernels.target_info import is_hip, overlaps_launches
 from triton_kernels.tensor_details.bitmatrix_details._launch import count_given, place_slots
 from triton_kernels.tensor_details.padding import RowCount
 from triton_kernels.tensor_details.ragged_tensor import RaggedTensorMetadata
-from triton_kernels.topk_details._launch import select_backward
+from triton_kernels.topk_details._launch import search_options, select_backward
 from triton_kernels.topk_details._plan import (
     SortPlan,
     TilePlan,
@@ -235,7 +235,7 @@ def _launch_tiles(
             "PACKED": plan.sort.packed,
             "OVERLAP": overlaps_launches(),
         },
-        num_warps=tiles.num_warps,
+        **search_options(tiles),
     )
     every_slot_used = given is None and n_rows is None
     _place(plan, counts, vals, gates, buffer, vectors, every_slot_used=every_slot_used)

@@ -8,9 +8,17 @@ from triton_kernels.launching import launch
 from triton_kernels.target_info import is_hip
 from triton_kernels.tensor_details.bitmatrix_details.words import WORD_BITS, n_words
 from triton_kernels.tensor_details.padding import RowCount
-from triton_kernels.topk_details._plan import plan_given, plan_search
+from triton_kernels.topk_details._plan import TilePlan, plan_given, plan_search
 from triton_kernels.topk_details._topk_backward import _topk_backward
 from triton_kernels.topk_details._topk_forward import _topk_forward
+
+
+def search_options(tiles: TilePlan) -> dict[str, int]:
+    """How `_topk_forward` is compiled for these tiles."""
+    options = {"num_warps": tiles.num_warps}
+    if tiles.max_registers and not is_hip():
+        options["maxnreg"] = tiles.max_registers
+    return options
 
 
 def select(
@@ -67,7 +75,7 @@ def select(
             "PACKED": False,
             "OVERLAP": False,
         },
-        num_warps=tiles.num_warps,
+        **search_options(tiles),
     )
     return vals, indx, words.as_strided((n_rows_max, words.shape[0]), (1, words.stride(0)))
 

@@ -9,35 +9,35 @@ from functools import lru_cache
 _TILE_ENTRIES = 4096
 _LARGEST_TILE_ROWS = 32
 
-# Up to so many choices and columns rows are searched by lanes (`_search`), each of which holds so
-# many entries at most: they stay in its registers.  On an H100, (8192, 32) with k = 4 is routed in
-# 6.3 us so and in 8.3 by whole warps, (1024, 256) with k = 8 in 9.1 and 10.6; but (8192, 384) with
-# k = 6 in 38.2 and in 26.9 by whole warps.
+# Up to so many choices and columns rows are searched by lanes (`_search`), each of which holds at
+# most 16 entries of a row: they stay in its registers.  On an H100, (8192, 32) with k = 4 is routed
+# in 6.6 us so and in 8.3 by whole warps, (8192, 384) with k = 6 in 23.0 and 26.6.
 _LANES_MOST_CHOICES = 16
-_LANES_MOST_COLUMNS = 256
-_LANE_ENTRIES = 32
+_LANES_MOST_COLUMNS = 512
 _LANE_ADJACENT = 4
 
 # Whole warps are better for rows of one load a lane, if there are many: (8192, 128) with k = 4
-# takes them 11.0 us and lanes 14.5; (1024, 128) 6.4 and 6.6; (64, 128) 5.4 and 5.1.
+# takes them 10.9 us and lanes 12.4; (1024, 128) 6.4 and 6.6; (64, 128) 5.4 and 5.1.
 _WHOLE_WARP_COLUMNS = 128
 _WHOLE_WARP_ROWS = 512
 
-# That all k best lie in one of fewer lanes would not be so rare, see `_search.list_length`.
-_FEWEST_LANES = 8
-
-# With few rows all lanes of a warp share one, to be done sooner; with many, as few as can hold it,
-# to spend fewer instructions.
-_MANY_ROWS = 2048
-
-# Rows of a search by lanes: 64 a tile make (8192, 256) 128 tiles, one for each multiprocessor of an
-# H100.
-_LANES_TILE_ROWS = 64
+# Rows of a search by lanes, of 4 warps at most: (8192, 256) with k = 8 is routed in 18.7 us by
+# programs of 16 rows, in 21.4 by 8 warps and 32 rows; (1024, 256) in 8.1 by 8 rows and in 9.3 by 4;
+# (64, 256) in 5.8 by 2 rows and in 6.5 by 4.
+_LANES_FEWEST_ROWS = 2
+_LANES_MOST_WARPS = 4
 _LANES_TILES = 128
 
 # Beyond that, a tile gets more rows one after the other: a launch of its own adds counts up, in
 # 2.6 us for 128 tiles, 3.0 for 256, 4.4 for 512 (H100).
-_LANES_MOST_TILES = 256
+_LANES_MOST_TILES = 512
+_NARROW_LANES_MOST_TILES = 256
+
+# Registers of a thread of a search by lanes that hold 8 entries of a row: a multiprocessor holds 4
+# programs then, not 2.  (65536, 256) with k = 8 is routed in 98 us so and in 122 without a limit.
+# For half as many entries it makes no difference, for twice as many too much goes to the stack.
+_MOST_REGISTERS = 128
+_LIMITED_COLUMNS = 256
 
 # Where lanes do not search, a warp reads 128 columns of a row at a time.  Rows that are wider it
 # takes alone, a few of them, for Triton would share each row out among warps, which then meet at
@@ -72,6 +72,7 @@ class TilePlan:
     rows_per_tile: rows of a program, a multiple of `rows`.
     n_tiles: programs.
     lanes: lanes that share a row and search it; 0: whole warps do, or nobody searches.
+    max_registers: of a thread, on NVIDIA; 0: as many as the compiler likes.
     """
 
     k: int
@@ -82,6 +83,7 @@ class TilePlan:
     n_tiles: int
     num_warps: int
     lanes: int = 0
+    max_registers: int = 0
 
 
 @lru_cache(maxsize=1024)
@@ -91,17 +93,16 @@ def plan_search(n_rows: int, n_columns: int, k: int, *, wide_warps: bool = False
     wide_warps: a warp has 64 lanes, as on AMD.
     """
     columns = max(32, next_power_of_two(n_columns))
-    lanes = plan_lanes(n_rows, columns, k, wide_warps=wide_warps)
+    lanes = plan_lanes(n_rows, columns, k)
     if lanes:
         rows_of_warp = (64 if wide_warps else 32) // lanes
-        # More than 8 warps have 128 registers a thread, too few for wide rows.
-        most_warps = 16 if columns <= 128 and not wide_warps else 8
+        fewest_rows = max(_LANES_FEWEST_ROWS, rows_of_warp)
+        most_rows = 32 if columns <= 128 else 16
         rows = next_power_of_two(-(-n_rows // _LANES_TILES))
-        rows = max(rows_of_warp, min(rows, _LANES_TILE_ROWS, most_warps * rows_of_warp))
-        if n_rows < _MANY_ROWS:
-            rows = max(rows, 4)
-        warps = max(1, rows // rows_of_warp)
-        return _tiles(n_rows, rows, columns, k, 1, warps, lanes)
+        rows = max(fewest_rows, min(rows, most_rows))
+        warps = min(_LANES_MOST_WARPS, rows // rows_of_warp)
+        max_registers = _MOST_REGISTERS if columns == _LIMITED_COLUMNS else 0
+        return _tiles(n_rows, rows, columns, k, 1, warps, lanes, max_registers)
     if columns <= _NARROW_COLUMNS:
         most_rows, warps = min(_LARGEST_TILE_ROWS, _TILE_ENTRIES // columns), 4
         fewest_rows, fewest_tiles = most_rows // 4, _FEWEST_TILES
@@ -110,21 +111,17 @@ def plan_search(n_rows: int, n_columns: int, k: int, *, wide_warps: bool = False
         warps = max(1, min(16, columns // _WARP_ENTRIES))
         fewest_rows, fewest_tiles = 1, _FEWEST_TILES // 2
     rows = next_power_of_two(-(-n_rows // fewest_tiles))
-    return _tiles(n_rows, max(fewest_rows, min(most_rows, rows)), columns, k, 1, warps)
+    rows = max(fewest_rows, min(most_rows, rows))
+    return _tiles(n_rows, rows, columns, k, 1, warps)
 
 
-def plan_lanes(n_rows: int, columns: int, k: int, *, wide_warps: bool = False) -> int:
-    """Lanes that share a row of so many columns, a power of two; 0 where lanes do not search.
-
-    On AMD, where nothing was measured, as many as possible: with fewer, registers spill.
-    """
+def plan_lanes(n_rows: int, columns: int, k: int) -> int:
+    """Lanes that share a row of so many columns, a power of two; 0 where lanes do not search."""
     if k > _LANES_MOST_CHOICES or columns > _LANES_MOST_COLUMNS:
         return 0
     if columns == _WHOLE_WARP_COLUMNS and n_rows >= _WHOLE_WARP_ROWS:
         return 0
-    if n_rows < _MANY_ROWS or wide_warps:
-        return min(32, columns // _LANE_ADJACENT)
-    return max(_FEWEST_LANES, columns // _LANE_ENTRIES)
+    return min(32, columns // _LANE_ADJACENT)
 
 
 @lru_cache(maxsize=1024)
@@ -144,16 +141,27 @@ def plan_given(n_rows: int, n_columns: int, k: int, *, whole_rows: bool = False)
 
 
 def _tiles(
-    n_rows: int, rows: int, columns: int, k: int, most_in_column: int, warps: int, lanes: int = 0
+    n_rows: int,
+    rows: int,
+    columns: int,
+    k: int,
+    most_in_column: int,
+    warps: int,
+    lanes: int = 0,
+    max_registers: int = 0,
 ) -> TilePlan:
     """most_in_column: slots of a row that can have the same column."""
     chunks = max(1, -(-n_rows // rows))  # no rows still have counts: zeros
     most_chunks = max(1, _MOST_SLOTS_OF_A_COLUMN // (rows * max(1, most_in_column)))
-    most_tiles = _LANES_MOST_TILES if lanes else _MOST_TILES
+    if lanes == 0:
+        most_tiles = _MOST_TILES
+    else:
+        most_tiles = _LANES_MOST_TILES if lanes == 32 else _NARROW_LANES_MOST_TILES
     chunks_per_tile = max(1, min(-(-chunks // most_tiles), most_chunks))
     n_tiles = -(-chunks // chunks_per_tile)
+    rows_per_tile = rows * chunks_per_tile
     choices = next_power_of_two(k)
-    return TilePlan(k, rows, columns, choices, rows * chunks_per_tile, n_tiles, warps, lanes)
+    return TilePlan(k, rows, columns, choices, rows_per_tile, n_tiles, warps, lanes, max_registers)
 
 
 @dataclass(frozen=True)
@@ -203,7 +211,7 @@ def plan_sort(tiles: TilePlan, n_slots: int, width: int = 0, *, given: bool) -> 
         scans=not packed and n_slots > _TWO_LAUNCHES_SLOTS,
         packed=packed,
         scan_tiles=min(512, tiles_at_once),
-        scan_columns=16,
+        scan_columns=8 if 64 <= columns <= 128 else 16,
         slots_at_a_time=min(1024, next_power_of_two(slots_per_tile)),
         tiles_at_a_time=tiles_at_once if packed else max(1, min(tiles_at_once, 16384 // columns)),
         blocks_at_a_time=max(1, min(16, 2048 // columns)),
