@@ -39,8 +39,13 @@ def number_and_values(specs: FnSpecs, args: tuple[Any, ...]) -> tuple[int, list[
         kinds += _kind(specs, arg)
         if arg is not None:
             values.append(float(arg))
-    number = _number_of(specs.name, specs.fn, specs.fn_arg_names, specs.reduction_n, kinds)
-    return number, values
+    fn: Callable[..., Any] | None = specs.fn
+    if torch.compiler.is_dynamo_compiling():
+        from torch._dynamo.comptime import comptime
+
+        comptime(_see_function)
+        fn = None
+    return _number_of(specs.name, fn, specs.fn_arg_names, specs.reduction_n, kinds), values
 
 
 def numbered_with(number: int, values: Sequence[float]) -> tuple[FnSpecs, tuple[Any, ...]]:
@@ -68,10 +73,28 @@ def _kind(specs: FnSpecs, arg: object) -> str:
     raise wrong_value(f"FnSpecs {specs.name!r}", "numbers or None in a trace", arg)
 
 
+_seen: list[Callable[..., Any]] = []
+
+
+def _see_function(context: Any) -> None:
+    """Dynamo calls this while it traces `number_and_values`: note what `fn` is there.
+
+    To Dynamo a Triton function is something to be launched, and no constant that it would pass on.
+    """
+    fn = context.get_local("fn")._i_will_not_complain_if_bc_breaks_VariableTracker().realize()
+    _seen.append(fn.kernel if hasattr(fn, "kernel") else fn.value)  # the latter without a GPU
+
+
 @constant_while_compiling
 def _number_of(
-    name: str, fn: Callable[..., Any], names: tuple[str, ...], reduction_n: int, kinds: str
+    name: str,
+    fn: Callable[..., Any] | None,
+    names: tuple[str, ...],
+    reduction_n: int,
+    kinds: str,
 ) -> int:
+    """fn: None for what `_see_function` has seen."""
+    fn = fn or _seen.pop()
     key = (name, id(fn), names, reduction_n, kinds)
     if key not in _numbers:
         _functions.append((FnSpecs(name, fn, names, reduction_n=reduction_n), kinds))

@@ -101,10 +101,13 @@ class OutFlexData(BaseFlexData):
         """Whether each batch has an expected scale of its own."""
         return self.expected_scale is not None and len(self.expected_scale) > 1
 
+    @property
+    def scales(self) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """The three, also where Dynamo cannot iterate over a record: before torch 2.12."""
+        return self.expected_scale, self.actual_scale, self.checksum_scale
+
     def __iter__(self) -> Iterator[torch.Tensor | None]:
-        yield self.expected_scale
-        yield self.actual_scale
-        yield self.checksum_scale
+        return iter(self.scales)
 
 
 def _check_scale(name: str, scale: torch.Tensor | None) -> None:

@@ -379,14 +379,14 @@ _legacy_routing = _differentiable("legacy_routing", _routing_gradient, _save_rou
 
 def with_copies(flex: OutFlexData) -> OutFlexData:
     """The scales, with copies of those that an op changes in place: its own results."""
-    _, *changed = flex
+    _, *changed = flex.scales
     copies = (None if scale is None else scale.clone() for scale in changed)
     return OutFlexData(flex.dtype, flex.expected_scale, *copies)
 
 
 def write_back(flex: OutFlexData, *results: torch.Tensor) -> None:
     """Change the scales as an op has changed its copies, which are `results`."""
-    _, *changed = flex
+    _, *changed = flex.scales
     for scale, result in zip(changed, results, strict=True):
         if scale is not None:
             scale.copy_(result)

@@ -189,8 +189,8 @@ def _trace(call: Reduction) -> tuple[torch.Tensor, torch.Tensor | None]:
         x, scale = x.detach(), None if scale is None else scale.detach()
     result, y_mxscale, *scales = ops.reduce(
         x, call.dim, call.mask, scale, call.x_mxscale, call.x_scale, call.y_dtype,
-        call.y_has_mx, *call.y_flex, call.saturate_inf, *number_and_values(call.fn1, call.args1),
-        *number_and_values(call.fn2, call.args2),
+        call.y_has_mx, *call.y_flex.scales, call.saturate_inf,
+        *number_and_values(call.fn1, call.args1), *number_and_values(call.fn2, call.args2),
     )  # fmt: skip
     ops.write_back(call.y_flex, *scales)
     if call.y is not None:

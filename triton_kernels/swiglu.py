@@ -171,7 +171,7 @@ def activate_purely(
 def _trace(call: Call) -> torch.Tensor:
     """`activate`, recorded as one operation and what it changes in place."""
     a, alpha, limit, in_scale, flex, dtype, saturate_inf, n_rows = call
-    out, *scales = ops.swiglu(a, alpha, limit, in_scale, *flex, dtype, saturate_inf, n_rows)
+    out, *scales = ops.swiglu(a, alpha, limit, in_scale, *flex.scales, dtype, saturate_inf, n_rows)
     ops.write_back(flex, *scales)
     return out
 

@@ -234,9 +234,6 @@ class Tensor:
 
 _NOT_GIVEN: Any = object()
 
-# Equal to BIT, yet another object, so that leaving the dtype out can be seen.
-_BIT_BY_DEFAULT = IntegerType(1)
-
 
 class Bitmatrix(Tensor):
     """A matrix of bits [n_rows, E], 32 columns to a word.
@@ -257,7 +254,7 @@ class Bitmatrix(Tensor):
     def __init__(
         self,
         storage: Storage | torch.Tensor,
-        dtype: DType = _BIT_BY_DEFAULT,
+        dtype: DType = _NOT_GIVEN,
         shape: Sequence[RowCount] | None = None,
         shape_max: Sequence[int | None] | None = None,
         scratchpad: Any = _NOT_GIVEN,
@@ -273,9 +270,9 @@ class Bitmatrix(Tensor):
             shape, shape_max = old_shape, shape if shape is not None else shape_max
         if scratchpad is not _NOT_GIVEN:
             warn_deprecated("TKM120")
-        elif dtype is _BIT_BY_DEFAULT:
+        elif dtype is _NOT_GIVEN:
             warn_deprecated("TKM121")
-        super().__init__(storage, BIT if dtype == BIT else dtype, shape, shape_max)  # type: ignore[arg-type]
+        super().__init__(storage, BIT if dtype is _NOT_GIVEN else dtype, shape, shape_max)  # type: ignore[arg-type]
 
     @classmethod
     def of_words(cls, words: torch.Tensor, n_rows: RowCount, shape: Sequence[int]) -> Bitmatrix:

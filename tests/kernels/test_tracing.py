@@ -263,6 +263,16 @@ def test_a_compiled_program_is_one_graph_with_the_same_values_and_gradients(name
 
 
 @every_program
+def test_a_compiled_program_is_one_graph_where_triton_functions_are_known_to_dynamo(
+    name, monkeypatch
+):
+    """As they are where there is a GPU: there it takes them for what is launched, no constants."""
+    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: True)
+    program, x = PROGRAMS[name], entries(name)
+    same(torch.compile(program, fullgraph=True, backend="eager")(x), program(x))
+
+
+@every_program
 def test_one_compilation_serves_any_number_of_rows(name):
     program = PROGRAMS[name]
     compiled = torch.compile(program, fullgraph=True, backend="aot_eager")
@@ -301,8 +311,10 @@ def test_a_program_compiled_for_a_gpu_computes_the_same(name, mode):
     program, x = PROGRAMS[name], entries(name).cuda()
     compiled = torch.compile(program, fullgraph=True, mode=mode)
     for _ in range(3):  # a graph of CUDA is captured at the second call
-        same([result.clone() for result in compiled(x)], program(x))
-    same(with_gradient(compiled, x), with_gradient(program, x))
+        results = compiled(x)
+        same(results, program(x), 1e-4)  # Inductor's own sums come in another order
+        del results  # whose memory the next replay writes to
+    same(with_gradient(compiled, x), with_gradient(program, x), 1e-4)
 
 
 @every_program

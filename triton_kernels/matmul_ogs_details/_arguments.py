@@ -76,7 +76,7 @@ def arguments_of(product: Product, row_of_slot: torch.Tensor | None, keeps_rows:
     """
     inner, epilogue = product.inner, product.epilogue.specs
     slices = product.slices if inner is None else inner.metadata
-    expected, actual, checksum = product.y_flex
+    expected, actual, checksum = product.y_flex.scales
     activation, activation_args = number_and_values(
         product.activation.specs, product.activation.args
     )

@@ -72,7 +72,7 @@ def _check_differentiable(product: Product, gather_indx: GatherIndx | None) -> t
         raise wrong_type("x", f"at least 16 bits {why}", product.x)
     if product.y_dtype.itemsize == 1:
         raise wrong_type("precision_config.out_dtype", f"at least 16 bits {why}", product.y_dtype)
-    scales = product.x_scale, product.w_scale, product.acc_scale, *product.y_flex
+    scales = product.x_scale, product.w_scale, product.acc_scale, *product.y_flex.scales
     if any(scale is not None for scale in scales):
         raise wrong_value("precision_config.flex_ctx", f"no scales {why}", scales)
     unsupported = {

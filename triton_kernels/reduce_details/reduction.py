@@ -50,10 +50,10 @@ class Reduction:
     y_has_mx: bool
     y_flex: OutFlexData
     saturate_inf: bool
-    fn1: FnSpecs = FnSpecs.default()  # noqa: RUF009 - frozen
-    args1: tuple[Any, ...] = ()
-    fn2: FnSpecs = FnSpecs.default()  # noqa: RUF009
-    args2: tuple[Any, ...] = ()
+    fn1: FnSpecs
+    args1: tuple[Any, ...]
+    fn2: FnSpecs
+    args2: tuple[Any, ...]
 
     @property
     def axes(self) -> tuple[int, int, int]:
@@ -75,8 +75,9 @@ class Reduction:
             and self.y_dtype in _DIFFERENTIABLE
             and self.x_mxscale is self.x_scale is self.y is None
             and not self.y_has_mx
-            and all(scale is None for scale in self.y_flex)
-            and self.fn1.fn is self.fn2.fn is None
+            and all(scale is None for scale in self.y_flex.scales)
+            and self.fn1.fn is None
+            and self.fn2.fn is None
         )
 
     def results(self) -> tuple[torch.Tensor, torch.Tensor | None]:
