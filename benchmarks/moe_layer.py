@@ -7,7 +7,8 @@ For each model and number n of tokens, in bf16, from logits and tokens to the la
 and summed with their weights.  Beside it the same of torch's own operations (topk, softmax, sort,
 grouped products, index_add):
 - graph: a replay of a CUDA graph, per call; eager: a call as Python makes it;
-- host: until a call has put its last launch into a queue that was empty, in eager mode;
+- host: until a call has put its last launch into a queue that was empty, in eager mode; the least
+  of several medians, since what else runs on the machine adds to it;
 - floor: the slower of the operations at the rate of cuBLAS's best product and of the bytes (weights
   of the experts at work, tokens, logits, result) at that of a large copy, and one empty launch.
 Times are medians, in microseconds.  A GPU slows down under sustained work (an H100 by 15 %): before

@@ -81,8 +81,12 @@ def _see_function(context: Any) -> None:
 
     To Dynamo a Triton function is something to be launched, and no constant that it would pass on.
     """
+    from torch._dynamo.guards import GuardBuilder, install_guard
+
     fn = context.get_local("fn")._i_will_not_complain_if_bc_breaks_VariableTracker().realize()
-    _seen.append(fn.kernel if hasattr(fn, "kernel") else fn.value)  # the latter without a GPU
+    if fn.source is not None:  # what was traced with this function must not serve another
+        install_guard(fn.source.make_guard(GuardBuilder.ID_MATCH))
+    _seen[:] = [fn.kernel if hasattr(fn, "kernel") else fn.value]  # the latter without a GPU
 
 
 @constant_while_compiling

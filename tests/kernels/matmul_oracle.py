@@ -26,6 +26,11 @@ def leaky(tile, slope):
 
 
 @triton.jit
+def capped(tile, most):
+    return tl.minimum(tile, most)
+
+
+@triton.jit
 def gated(tile, bound):
     """Pairs of columns, even times odd; the even one is cut at `bound`."""
     gate, line = tl.split(tl.reshape(tile, (tile.shape[0], tile.shape[1] // 2, 2)))
@@ -38,6 +43,7 @@ def shifted(tile, by, target_dtype: tl.constexpr):
 
 
 register_reference(leaky, lambda tile, slope: torch.where(tile > 0, tile, tile * slope))
+register_reference(capped, lambda tile, most: tile.clamp(max=most))
 register_reference(gated, lambda tile, bound: tile[..., 0::2].clamp(max=bound) * tile[..., 1::2])
 register_reference(shifted, lambda tile, by: tile + by)
 

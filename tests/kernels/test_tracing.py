@@ -10,6 +10,7 @@ import oracle
 import pytest
 import torch
 import triton
+from matmul_oracle import capped, leaky
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -267,7 +268,7 @@ def test_a_compiled_program_is_one_graph_where_triton_functions_are_known_to_dyn
     name, monkeypatch
 ):
     """As they are where there is a GPU: there it takes them for what is launched, no constants."""
-    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: True)
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
     program, x = PROGRAMS[name], entries(name)
     same(torch.compile(program, fullgraph=True, backend="eager")(x), program(x))
 
@@ -416,6 +417,39 @@ def test_arguments_of_functions_may_change_in_a_compiled_program(values):
     x = entries("changing")
     for value in values:
         same(compiled(x, value), run(x, value))
+
+
+def postprocess(function: Callable[..., object]) -> PostprocessFn:
+    return PostprocessFn(FnSpecs("same", function, ("x",)), (0.5,))
+
+
+_postprocess_fn = postprocess(leaky)
+
+
+@pytest.mark.parametrize("knows_triton", [False, True])
+@pytest.mark.parametrize("place", ["global", "argument", "made in the trace"])
+def test_what_was_compiled_with_one_function_does_not_serve_another(
+    knows_triton, place, monkeypatch
+):
+    """Though it has the same name and arguments."""
+    if knows_triton:
+        monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
+
+    def run(x, given):
+        fn = _postprocess_fn if place == "global" else given
+        if place == "made in the trace":
+            fn = postprocess(given)
+        return [reduce(choices(x), 1, postprocess_fn1=fn)[0]]
+
+    compiled = torch.compile(run, fullgraph=True, backend="eager")
+    x = entries("functions")
+    results = []
+    for function in (leaky, capped, leaky):
+        monkeypatch.setitem(globals(), "_postprocess_fn", postprocess(function))
+        given = function if place == "made in the trace" else postprocess(function)
+        results += compiled(x, given)
+        same(results[-1:], run(x, given))
+    assert not torch.equal(results[0], results[1])
 
 
 @pytest.mark.parametrize(("changes", "text"), matmul_programs.UNTRACEABLE)
