@@ -44,7 +44,9 @@ class FnSpecs:
     name: what the function is called in the names of kernels.
     fn: a `triton.jit` function; None calls nothing.
     fn_arg_names: names of its arguments behind the tile.
-    fn_arg_do_not_specialize: those of them for whose values no kernel of its own is compiled.
+    fn_arg_do_not_specialize: those of them for whose values `specialize` compiles no kernel of its
+        own.  The kernels of this library take them as a tuple, where Triton compiles anew for an
+        int that is 1 or the first multiple of 16; for floats it never does.
     reduction_n: columns that it joins into one: 2 for swiglu.
     """
 
