@@ -38,7 +38,7 @@ def quantize_e4m3(tile):
     blocks = tl.reshape(tile, [M, N // MX_BLOCK, MX_BLOCK])
     largest = tl.max(tl.where(blocks == blocks, tl.abs(blocks), 0.0), axis=2)
     # Rounded as IEEE says: an approximate quotient above 2**n would round up to 2**(n + 1).
-    bits = tl.div_rn(largest, _LARGEST + tl.zeros_like(largest)).to(tl.int32, bitcast=True)
+    bits = tl.div_rn(largest, tl.zeros_like(largest) + _LARGEST).to(tl.int32, bitcast=True)
     exponent = (bits + 0x007FFFFF) >> 23
     # 1 / 2**(e - 127) is 2**((254 - e) - 127), exactly.
     reciprocal = (tl.maximum(254 - exponent, 0) << 23).to(tl.float32, bitcast=True)

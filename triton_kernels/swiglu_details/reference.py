@@ -16,8 +16,20 @@ def swiglu_pairs(input: torch.Tensor, alpha: float, limit: float | None) -> torc
     """
     gate, linear = input[..., ::2].float(), input[..., 1::2].float()
     if limit is not None:
-        gate, linear = gate.clamp(max=limit), linear.clamp(-limit, limit)
+        gate, linear = _clamp(gate, linear, limit)
     return gate * torch.sigmoid(alpha * gate) * (linear + 1)
+
+
+def _clamp(
+    gate: torch.Tensor, linear: torch.Tensor, limit: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both within the limit.
+
+    What equals it has its gradient: releases of torch differ in that of `clamp`.
+    """
+    gate = torch.where(gate > limit, limit, gate)
+    linear = torch.where(linear < -limit, -limit, linear)
+    return gate, torch.where(linear > limit, limit, linear)
 
 
 def forward(
@@ -66,7 +78,7 @@ def swiglu_pairs_gradient(
     raw_gate, raw_linear = input[..., ::2].float(), input[..., 1::2].float()
     gate, linear = raw_gate, raw_linear
     if limit is not None:
-        gate, linear = raw_gate.clamp(max=limit), raw_linear.clamp(-limit, limit)
+        gate, linear = _clamp(raw_gate, raw_linear, limit)
     sigmoid = torch.sigmoid(alpha * gate)
     swish = gate * sigmoid
     by_gate = gradient * (linear + 1) * (sigmoid + alpha * swish * (1 - sigmoid))
