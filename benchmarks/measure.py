@@ -2,7 +2,7 @@
 
 A GPU slows down under sustained work (an H100 by 15 %), so each measurement begins with a rest and
 is short, and variants that are compared are measured in turn, on the same card.  Every time is a
-median, in microseconds.
+median, in microseconds; of the host's, the least of several.
 """
 
 from __future__ import annotations

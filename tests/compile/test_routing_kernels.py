@@ -86,6 +86,17 @@ def test_routing_of_the_usual_models_fits_the_registers(target, n_experts, k):
         in_registers(compiled)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_four_programs_that_search_256_columns_fit_a_multiprocessor_of_nvidia(target):
+    """What does not fit their registers is on the stack, knowingly."""
+    with compiling_for(target) as compiled:
+        legacy_routing(torch.empty(8192, 256), 8)
+    search = compiled[0]
+    assert search.name == "_topk_forward" and search.num_warps == 4
+    if target.startswith("sm"):
+        assert 4 * search.num_warps * 32 * search.registers <= 65536
+
+
 VARIANTS = {
     "float32, rows counted on the device": {"dtype": torch.float32, "count": int32(1)},
     "float16, transposed, counted on the host": {

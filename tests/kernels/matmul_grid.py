@@ -1,6 +1,6 @@
 """Calls of `matmul_ogs` as upstream's own test of it makes them.
 
-Upstream facts 5.3 name the features of its grid, and the largest shapes, not each of its cases: the
+Known are the features of upstream's grid, and the largest shapes, not each of its cases: the
 table here is ours.  It crosses those features, without microscales.  `CALLS` begins with calls
 among which any two values of any two features meet that meet in the grid at all.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import oracle
 import torch
@@ -17,6 +17,8 @@ from triton_kernels.matmul_ogs import (
     PrecisionConfig,
     RoutingData,
     ScatterIndx,
+    matmul_ogs,
+    opt_flags_constraints,
 )
 from triton_kernels.tensor import make_ragged_tensor_metadata
 
@@ -194,6 +196,23 @@ def _result(p: Problem, shape: tuple[int, ...], device: torch.device) -> torch.T
     if "y" not in p.by_columns:
         return None
     return stored(torch.full(shape, NAN, device=device), p.x, True)
+
+
+def multiply(given: Given, **options: Any) -> torch.Tensor:
+    """`matmul_ogs` of the call, planned as it says."""
+    with opt_flags_constraints(**given.call.constraints):
+        return matmul_ogs(
+            given.x,
+            given.w,
+            given.bias,
+            given.routing_data,
+            given.gather,
+            given.scatter,
+            given.precision,
+            gammas=given.gammas,
+            inner_routing_data=given.inner,
+            **options,
+        )
 
 
 # --- the oracle

@@ -22,15 +22,13 @@ from functools import partial
 import oracle
 import torch
 from matmul_grid import ROWS, Call, Problem, impossible, needs
-from matmul_grid_operands import Given, make
+from matmul_grid_operands import Given, make, multiply
 from test_on_gpu import OPS, SHAPES, Batch, same
 
 from triton_kernels.matmul_ogs import (
     Epilogue,
     FusedActivation,
     RoutingData,
-    matmul_ogs,
-    opt_flags_constraints,
     reduce_grouped,
 )
 from triton_kernels.reduce import reduce
@@ -94,18 +92,7 @@ def products() -> Iterator[Call]:
 
 def compute(given: Given) -> list[torch.Tensor]:
     """The result, and how large a scale it needs, if that is asked."""
-    with opt_flags_constraints(**given.call.constraints):
-        result = matmul_ogs(
-            given.x,
-            given.w,
-            given.bias,
-            given.routing_data,
-            given.gather,
-            given.scatter,
-            given.precision,
-            gammas=given.gammas,
-            inner_routing_data=given.inner,
-        )
+    result = multiply(given)
     if given.call.problem.mode == "ragged" and given.scatter is None and given.inner is None:
         result = result[: sum(given.sizes)]  # the tail belongs to no expert
     actual = given.precision.flex_ctx.out_data.actual_scale

@@ -1,4 +1,4 @@
-"""Upstream's grid for the product (facts 5.3), but for microscales: on a GPU, into garbage.
+"""Upstream's grid for the product, but for microscales: on a GPU, into garbage.
 
 What comes out is compared with float32 products of plain torch on the same device, within
 upstream's tolerances.  Without a GPU a sample runs, in small sizes.  With one, `-k first` runs the
@@ -28,7 +28,7 @@ from matmul_grid import (
     needs,
     shrunk,
 )
-from matmul_grid_operands import Given, expected, make
+from matmul_grid_operands import Given, expected, make, multiply
 from poison import poisoned_memory
 
 from triton_kernels import dispatch, target_info
@@ -75,22 +75,9 @@ def compute(given: Given, activation: FusedActivation | None = None) -> torch.Te
     call, least = given.call, needs(given.call)
     with (
         standing_in(10 * least[0] if call.is_persistent and least else None),
-        opt_flags_constraints(**call.constraints),
         poisoned_memory(),
     ):
-        return matmul_ogs(
-            given.x,
-            given.w,
-            given.bias,
-            given.routing_data,
-            given.gather,
-            given.scatter,
-            given.precision,
-            gammas=given.gammas,
-            y=given.y,
-            fused_activation=activation,
-            inner_routing_data=given.inner,
-        )
+        return multiply(given, y=given.y, fused_activation=activation)
 
 
 def check(call: Call) -> None:
@@ -351,7 +338,7 @@ def fused_calls() -> list[Any]:
 
 
 def swiglu_of(rows: torch.Tensor, alpha: float, limit: float) -> torch.Tensor:
-    """In float32, as facts 3.8 have it."""
+    """In float32."""
     gate, line = rows[..., 0::2].clamp(max=limit), rows[..., 1::2].clamp(-limit, limit)
     return gate * torch.sigmoid(alpha * gate) * (line + 1)
 

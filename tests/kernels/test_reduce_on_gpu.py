@@ -1,4 +1,4 @@
-"""reduce on a GPU: upstream's grid (facts 5.4) against the reference, and float64."""
+"""reduce on a GPU: upstream's grid against the reference, and float64."""
 
 from __future__ import annotations
 

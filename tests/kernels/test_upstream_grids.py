@@ -1,8 +1,9 @@
 """The grids of upstream's own tests, on a GPU, into memory that was garbage before.
 
-Upstream facts 5.1 (its old routing, deleted without a successor), 5.2 and 5.4; where they test one
-dtype, one seed or full rows only, ours go further.  What comes out is compared with the references
-on the CPU, exactly, but for values that went through an exponential.
+Those of its old routing, which it deleted without a successor, of its top-k and what follows it,
+and of compaction; where they test one dtype, one seed or full rows only, ours go further.  What
+comes out is compared with the references on the CPU, exactly, but for values that went through an
+exponential.
 """
 
 from __future__ import annotations
