@@ -65,7 +65,7 @@ def launch(
         return
     active = driver.active
     device = active.get_current_device()
-    key = (kernel, device, _kinds(args), *constants.values(), *options.values())
+    key = (kernel, device, _kinds(args), *constants.values(), *options.items())
     compiled = _compiled.get(key)
     if compiled is None:
         _remember(key, kernel[grid](*args, **constants, **options), kernel, constants)

@@ -103,6 +103,13 @@ def test_arguments_of_another_kind_get_another_kernel(launches):
     assert len(launches) == 2 * len(KINDS) + 1
 
 
+def test_an_option_is_told_from_another_of_the_same_value(launches):
+    with compiling_for("sm_90") as compiled:
+        for option in ("num_stages", "num_ctas"):
+            launch(combine, (1,), *KINDS["usual"], **{"num_warps": 2, option: 2})
+    assert len(compiled) == 2
+
+
 def test_a_value_that_does_not_specialise_compiles_nothing(launches):
     with compiling_for("sm_90") as compiled:
         for n in (1, 16, 100, 101):
